@@ -1,0 +1,1 @@
+"""The record's messages, generated from proto/recorder/record."""

@@ -1,0 +1,145 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Abi(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ABI_UNSPECIFIED: _ClassVar[Abi]
+    ABI_X86_64: _ClassVar[Abi]
+    ABI_I386: _ClassVar[Abi]
+    ABI_X32: _ClassVar[Abi]
+    ABI_AARCH64: _ClassVar[Abi]
+    ABI_ARM: _ClassVar[Abi]
+
+class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PHASE_UNSPECIFIED: _ClassVar[Phase]
+    PHASE_SETUP: _ClassVar[Phase]
+    PHASE_WORKLOAD: _ClassVar[Phase]
+
+class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
+    OUTCOME_ALLOWED: _ClassVar[Outcome]
+    OUTCOME_DENIED: _ClassVar[Outcome]
+ABI_UNSPECIFIED: Abi
+ABI_X86_64: Abi
+ABI_I386: Abi
+ABI_X32: Abi
+ABI_AARCH64: Abi
+ABI_ARM: Abi
+PHASE_UNSPECIFIED: Phase
+PHASE_SETUP: Phase
+PHASE_WORKLOAD: Phase
+OUTCOME_UNSPECIFIED: Outcome
+OUTCOME_ALLOWED: Outcome
+OUTCOME_DENIED: Outcome
+
+class Record(_message.Message):
+    __slots__ = ("observations",)
+    OBSERVATIONS_FIELD_NUMBER: _ClassVar[int]
+    observations: _containers.RepeatedCompositeFieldContainer[Observation]
+    def __init__(self, observations: _Optional[_Iterable[_Union[Observation, _Mapping]]] = ...) -> None: ...
+
+class Source(_message.Message):
+    __slots__ = ("node", "boot_id", "cgroup_id", "epoch")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    CGROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    boot_id: str
+    cgroup_id: int
+    epoch: int
+    def __init__(self, node: _Optional[str] = ..., boot_id: _Optional[str] = ..., cgroup_id: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class Observation(_message.Message):
+    __slots__ = ("source", "identity", "calls", "first_sights", "ledger", "provenance", "first_seen_ns", "last_seen_ns", "wall_offset_ns", "ended")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SIGHTS_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEEN_NS_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_NS_FIELD_NUMBER: _ClassVar[int]
+    WALL_OFFSET_NS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    source: Source
+    identity: Identity
+    calls: _containers.RepeatedCompositeFieldContainer[CallSet]
+    first_sights: _containers.RepeatedCompositeFieldContainer[FirstSight]
+    ledger: _containers.RepeatedCompositeFieldContainer[LedgerEntry]
+    provenance: Provenance
+    first_seen_ns: int
+    last_seen_ns: int
+    wall_offset_ns: int
+    ended: bool
+    def __init__(self, source: _Optional[_Union[Source, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSet, _Mapping]]] = ..., first_sights: _Optional[_Iterable[_Union[FirstSight, _Mapping]]] = ..., ledger: _Optional[_Iterable[_Union[LedgerEntry, _Mapping]]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., first_seen_ns: _Optional[int] = ..., last_seen_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., ended: _Optional[bool] = ...) -> None: ...
+
+class Identity(_message.Message):
+    __slots__ = ("name", "cgroup_path")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CGROUP_PATH_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    cgroup_path: str
+    def __init__(self, name: _Optional[str] = ..., cgroup_path: _Optional[str] = ...) -> None: ...
+
+class CallSet(_message.Message):
+    __slots__ = ("abi", "phase", "outcome", "numbers")
+    ABI_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    abi: Abi
+    phase: Phase
+    outcome: Outcome
+    numbers: bytes
+    def __init__(self, abi: _Optional[_Union[Abi, str]] = ..., phase: _Optional[_Union[Phase, str]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., numbers: _Optional[bytes] = ...) -> None: ...
+
+class FirstSight(_message.Message):
+    __slots__ = ("abi", "phase", "outcome", "number", "time_ns", "comm")
+    ABI_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    COMM_FIELD_NUMBER: _ClassVar[int]
+    abi: Abi
+    phase: Phase
+    outcome: Outcome
+    number: int
+    time_ns: int
+    comm: bytes
+    def __init__(self, abi: _Optional[_Union[Abi, str]] = ..., phase: _Optional[_Union[Phase, str]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., number: _Optional[int] = ..., time_ns: _Optional[int] = ..., comm: _Optional[bytes] = ...) -> None: ...
+
+class LedgerEntry(_message.Message):
+    __slots__ = ("cause", "count")
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    cause: str
+    count: int
+    def __init__(self, cause: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class Provenance(_message.Message):
+    __slots__ = ("recorder_version", "kernel_release", "machine", "loader", "phases", "runtime", "runtime_version")
+    RECORDER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_RELEASE_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_FIELD_NUMBER: _ClassVar[int]
+    LOADER_FIELD_NUMBER: _ClassVar[int]
+    PHASES_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_VERSION_FIELD_NUMBER: _ClassVar[int]
+    recorder_version: str
+    kernel_release: str
+    machine: str
+    loader: str
+    phases: str
+    runtime: str
+    runtime_version: str
+    def __init__(self, recorder_version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., machine: _Optional[str] = ..., loader: _Optional[str] = ..., phases: _Optional[str] = ..., runtime: _Optional[str] = ..., runtime_version: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Write the parts of docs/ that tables in the code are the source of.
+
+Usage: .venv/bin/python scripts/generate_docs.py [--check]
+
+A generated part stands between two markers in a page that is otherwise written
+by hand: `<!-- causes:begin -->` and `<!-- causes:end -->` in docs/limits.md hold
+the table of causes, `<!-- codes:begin -->` and `<!-- codes:end -->`, where a page
+has them, the table of error codes. `--check` writes nothing; status 1 if a page
+is out of date.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # so that it runs from a checkout without an installation
+
+from recorder.model.errors import CODES  # noqa: E402
+from recorder.model.ledger import CAUSES  # noqa: E402
+
+DOCS = ROOT / "docs"
+
+
+def causes() -> str:
+    """Return the table of causes: name, severity, meaning, remedy."""
+    rows = [(f"`{each.name}`", each.severity.value, each.meaning, each.remedy) for each in CAUSES.values()]
+    return table(("cause", "is a", "what happened", "what to do"), rows)
+
+
+def codes() -> str:
+    """Return the table of error codes."""
+    return table(("code", "meaning"), [(f"`{code}`", meaning) for code, meaning in CODES.items()])
+
+
+PARTS: dict[str, Callable[[], str]] = {"causes": causes, "codes": codes}
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def render(page: str) -> str:
+    """Return the page's text with each generated part made anew."""
+    for name, part in PARTS.items():
+        begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+        if begin not in page:
+            continue
+        before, _, rest = page.partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise SystemExit(f"the marker {begin.strip()} has no {end} behind it")
+        page = f"{before}{begin}{part()}{end}{after}"
+    return page
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; status 1 if out of date")
+    check = parser.parse_args().check
+    stale = []
+    for path in sorted(DOCS.glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        if (fresh := render(text)) != text:
+            stale.append(path)
+            if not check:
+                path.write_text(fresh, encoding="utf-8")
+    for path in stale:
+        print(
+            f"{path.relative_to(ROOT)}: {'out of date, run scripts/generate_docs.py' if check else 'written'}"
+        )
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

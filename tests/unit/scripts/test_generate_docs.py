@@ -1,0 +1,47 @@
+"""The generated parts of docs/ are up to date."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from recorder.model.errors import CODES
+from recorder.model.ledger import CAUSES
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("generate_docs", ROOT / "scripts" / "generate_docs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_page_is_up_to_date(script):
+    """Made anew, each page is the same; docs/limits.md has the table of causes."""
+    pages = {path: path.read_text() for path in (ROOT / "docs").glob("*.md")}
+    assert [path.name for path, text in pages.items() if script.render(text) != text] == []
+    assert script.causes() in pages[ROOT / "docs" / "limits.md"]
+
+
+def test_the_tables_have_each_cause_and_each_code(script):
+    """One row each, below the two lines of the head."""
+    assert len(script.causes().splitlines()) == 2 + len(CAUSES)
+    assert all(f"| `{each.name}` | {each.severity.value} | " in script.causes() for each in CAUSES.values())
+    assert len(script.codes().splitlines()) == 2 + len(CODES)
+
+
+def test_only_what_is_between_the_markers_changes(script):
+    """Text before and behind stays; what was between goes."""
+    page = "before\n<!-- codes:begin -->\nold\n<!-- codes:end -->\nbehind\n"
+    expected = f"before\n<!-- codes:begin -->\n{script.codes()}<!-- codes:end -->\nbehind\n"
+    assert script.render(page) == expected
+    assert script.render(expected) == expected
+
+
+def test_a_marker_without_its_end_is_refused(script):
+    """Nothing behind it is thrown away."""
+    with pytest.raises(SystemExit, match="codes:end"):
+        script.render("<!-- codes:begin -->\nthe rest of the page\n")
