@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The maps, and what the loader sets before the load. */
+#ifndef MAPS_BPF_H
+#define MAPS_BPF_H
+
+/* Sizes: recorder/kernel/spec.py sets max_entries and these to match. */
+const volatile __u32 set_mask = 0;     /* sets in the table, a power of 2, less 1 */
+const volatile __u32 max_children = 0; /* child cgroups that one target may have */
+
+/*
+ * Arrays rather than globals, so that their size is the loader's choice; a
+ * lookup in an array is inlined by the verifier, without a call. Mappable, so
+ * that the reader sees them without a system call and they begin on a page.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct slot);
+} slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct set);
+} table SEC(".maps");
+
+/* Asked only where a set of the table has overflowed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u32);
+} table_overflow SEC(".maps");
+
+/* A queue, so that a slot is used again as late as possible. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, __u32);
+} free_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct joiner);
+} joiners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct root);
+} roots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct counters);
+} counters SEC(".maps");
+
+static __always_inline struct slot *slot_at(__u32 index)
+{
+	return bpf_map_lookup_elem(&slots, &index);
+}
+
+static __always_inline struct counters *totals(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counters, &zero);
+}
+
+static __always_inline void count(__u64 *counter)
+{
+	__sync_fetch_and_add(counter, 1);
+}
+
+/*
+ * Events are hints: times of first sight, and wake-ups. A lost one is counted,
+ * and the bits are in the slot all the same.
+ */
+static __noinline int emit(struct slot *slot, __u32 index, enum event_kind kind, __u32 bit,
+			   enum phase phase)
+{
+	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+
+	if (!event) {
+		struct counters *all = totals();
+
+		if (all)
+			count(&all->ring_full);
+		return 0;
+	}
+	event->time_ns = bpf_ktime_get_boot_ns();
+	event->cgroup_id = slot->cgroup_id;
+	event->slot = index;
+	event->generation = slot->generation;
+	event->kind = kind;
+	event->bit = bit;
+	event->phase = phase;
+	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	/* A first sight can wait for the reader's next look; a begin or an end wakes it. */
+	bpf_ringbuf_submit(event, kind == EVENT_FIRST_SIGHT ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/*
+ * What the kernel side and user space share. recorder/kernel/layout.py mirrors
+ * every struct and enum here and compares them with the object's BTF at load.
+ */
+#ifndef RECORDER_H
+#define RECORDER_H
+
+/*
+ * Numbers by ABI, one bitmap after the other. x32 has calls of its own at
+ * 512 to 547 (arch/x86/entry/syscalls/syscall_64.tbl), so its map is longer.
+ */
+enum bitmap_layout {
+	NATIVE_FIRST = 0,
+	COMPAT_FIRST = 512,
+	X32_FIRST = 1024,
+	BITMAP_BITS = 1600,
+};
+
+#define BITMAP_WORDS (BITMAP_BITS / 64)
+#define COMM_LENGTH 16
+#define SET_WAYS 4
+
+enum phase {
+	PHASE_SETUP = 1,
+	PHASE_WORKLOAD = 2,
+};
+
+/* How a slot tells set-up from workload. */
+enum slot_mode {
+	MODE_EXEC = 1,      /* a joiner's set-up ends with its first exec */
+	MODE_CONTAINER = 2, /* ... with its first exec inside the container */
+};
+
+enum slot_state {
+	SLOT_FREE = 0,
+	SLOT_ACTIVE = 1,
+	SLOT_ENDED = 2, /* its cgroup is gone; the bits wait for the reader */
+};
+
+/* What is recorded of one target, its child cgroups included. */
+struct slot {
+	__u64 cgroup_id;
+	__u64 begun_ns; /* CLOCK_BOOTTIME; also the record's epoch */
+	__u64 ended_ns;
+	__u32 generation; /* of all slots, never used twice in one load */
+	enum slot_state state;
+	enum slot_mode mode;
+	__u32 started; /* a boundary was seen: there is a workload */
+	__s32 joiners; /* tasks in set-up now */
+	__u32 mount_namespace; /* of the workload; 0: not known */
+	__u32 children;
+	__u32 padding;
+	/* ledger */
+	__u64 unknown_number;
+	__u64 joiners_full;
+	__u64 children_full;
+	__u64 table_full;
+	__u64 joiner_without_exec;
+	/* what was seen */
+	__u64 workload[BITMAP_WORDS];
+	__u64 setup[BITMAP_WORDS];
+};
+
+/* One set of the table that finds a slot by cgroup id: one cache line. */
+struct set {
+	__u64 id[SET_WAYS];
+	__u32 slot[SET_WAYS];
+	__u32 overflowed; /* how many of its ids are in the hash map behind */
+	__u32 padding[3];
+};
+
+enum joiner_state {
+	JOINER_SETUP = 1,     /* its calls are set-up */
+	JOINER_UNDECIDED = 2, /* mode exec: set-up if it execs, else workload */
+	JOINER_PENDING = 3,   /* may be a joiner whose attach event is still to come */
+	JOINER_CONFIRMED = 4, /* was pending; is a member after all */
+};
+
+/* A thread group that came into a target from outside; key: tgid. */
+struct joiner {
+	__u32 slot;
+	__u32 generation;
+	enum joiner_state state;
+	__u32 reference; /* mount namespace of who brought it in */
+	__u64 since_ns;  /* CLOCK_MONOTONIC */
+	__u32 exec_bit;  /* 1 + bit of the last execve(at) it entered; 0: none */
+	__u32 padding;
+	__u64 bits[BITMAP_WORDS]; /* while undecided or pending */
+};
+
+enum event_kind {
+	EVENT_FIRST_SIGHT = 1,
+	EVENT_BEGIN = 2, /* the kernel gave a new cgroup a slot */
+	EVENT_END = 3,   /* the target's cgroup was removed */
+};
+
+struct event {
+	__u64 time_ns; /* CLOCK_BOOTTIME */
+	__u64 cgroup_id;
+	__u32 slot;
+	__u32 generation;
+	enum event_kind kind;
+	__u16 bit; /* in the bitmaps */
+	__u16 phase;
+	char comm[COMM_LENGTH];
+};
+
+/* Of the whole object. */
+struct counters {
+	__u32 layout; /* RECORDER_LAYOUT of who made the maps */
+	__u32 generation;
+	__u64 slots_full;
+	__u64 table_full;
+	__u64 joiners_full;
+	__u64 ring_full;
+	__u64 boundaries;
+};
+
+/* A new cgroup below a watched root gets a slot of this mode. */
+struct root {
+	enum slot_mode mode;
+	__u32 padding;
+};
+
+enum control_op {
+	CONTROL_ADD = 1,     /* cgroup id, mode, late, mount namespace -> slot */
+	CONTROL_ADOPT = 2,   /* cgroup id, slot: a child that was there before */
+	CONTROL_DROP = 3,    /* slot: no new calls count for it */
+	CONTROL_RELEASE = 4, /* slot: it was read, and may be used again */
+};
+
+/* First change of any struct or enum above: one more. */
+#define RECORDER_LAYOUT 1
+
+_Static_assert(sizeof(struct slot) == 96 + 2 * 8 * BITMAP_WORDS, "slot");
+_Static_assert(sizeof(struct set) == 64, "set: one cache line");
+_Static_assert(sizeof(struct joiner) == 32 + 8 * BITMAP_WORDS, "joiner");
+_Static_assert(sizeof(struct event) == 48, "event");
+_Static_assert(sizeof(struct counters) == 48, "counters");
+_Static_assert(sizeof(struct root) == 8, "root");
+
+#endif

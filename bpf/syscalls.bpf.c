@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which system calls each target cgroup makes, by ABI and phase. One program on
+ * sys_enter serves all targets: a second one would add its whole entry cost.
+ */
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "kernel_types.h"
+#include "recorder.h"
+#include "syscall_abi.h"
+#include "joiners.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Puts into the object's BTF what no map mentions, for the check at load. */
+enum bitmap_layout *shared_bitmap_layout __attribute__((unused));
+enum phase *shared_phase __attribute__((unused));
+enum control_op *shared_control_op __attribute__((unused));
+struct event *shared_event __attribute__((unused));
+
+/* How long a task may stay pending before it is a member: the migration takes microseconds. */
+#define PENDING_NS 1000000000ULL
+
+/*
+ * Plain loads: tp_btf arguments and the current task are trusted pointers, and
+ * every helper call on this path costs as much as all of its loads together.
+ */
+static __always_inline __u64 cgroup_of(struct task_struct *task)
+{
+	return task->cgroups->dfl_cgrp->kn->id;
+}
+
+/* Targets are cgroups of the one v2 hierarchy; its id is 0. */
+static __always_inline int is_v2(struct cgroup *cgroup)
+{
+	return cgroup->root->hierarchy_id == 0;
+}
+
+static __always_inline void see(struct slot *slot, __u32 index, __u32 bit, enum phase phase)
+{
+	__u32 word = bit / 64;
+	__u64 mask = 1ULL << (bit % 64);
+	__u64 *bits;
+
+	if (word >= BITMAP_WORDS)
+		return;
+	bits = phase == PHASE_SETUP ? &slot->setup[word] : &slot->workload[word];
+	if (!(__sync_fetch_and_or(bits, mask) & mask))
+		emit(slot, index, EVENT_FIRST_SIGHT, bit, phase);
+}
+
+/*
+ * A pending task's call waits in its entry. 0: it waits; else the phase it
+ * belongs to, because the task's state was settled.
+ */
+static __always_inline int pending_phase(struct joiner *joiner, struct slot *slot, __u32 word,
+					 __u64 mask)
+{
+	__sync_fetch_and_or(&joiner->bits[word], mask);
+	/* Read again: the attach event on another CPU may have moved the bits before this one. */
+	if (*(volatile enum joiner_state *)&joiner->state == JOINER_SETUP)
+		return PHASE_SETUP;
+	if (joiner->state == JOINER_PENDING && bpf_ktime_get_ns() - joiner->since_ns < PENDING_NS)
+		return 0;
+	if (__sync_val_compare_and_swap(&joiner->state, JOINER_PENDING, JOINER_CONFIRMED) ==
+	    JOINER_PENDING)
+		merge_bits(joiner, slot, PHASE_WORKLOAD);
+	return PHASE_WORKLOAD;
+}
+
+/* A call whose bit is not yet set where it may belong: decide, and set it. */
+static __noinline int first_sight(__u32 index, __u32 bit)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct slot *slot = slot_at(index);
+	__u32 tgid = task->tgid;
+	__u32 word = bit / 64;
+	__u64 mask = 1ULL << (bit % 64);
+	int phase = PHASE_WORKLOAD;
+
+	if (!slot || word >= BITMAP_WORDS)
+		return 0;
+	for (int attempt = 0; attempt < 2; attempt++) {
+		struct joiner *joiner = joiner_of(tgid, index, slot);
+		struct joiner fresh = {
+			.slot = index,
+			.generation = slot->generation,
+			.state = JOINER_PENDING,
+		};
+
+		if (joiner) {
+			if (in_setup(joiner) && bit_is_exec(bit))
+				joiner->exec_bit = 1 + bit;
+			if (joiner->state == JOINER_SETUP) {
+				phase = PHASE_SETUP;
+			} else if (joiner->state == JOINER_UNDECIDED) {
+				__sync_fetch_and_or(&joiner->bits[word], mask);
+				return 0;
+			} else if (joiner->state == JOINER_PENDING) {
+				phase = pending_phase(joiner, slot, word, mask);
+				if (!phase)
+					return 0;
+			}
+			break;
+		}
+		if (slot->mode == MODE_EXEC)
+			break;
+		if (!slot->started) {
+			phase = PHASE_SETUP;
+			break;
+		}
+		if (executable_is_inside(task))
+			break;
+		fresh.since_ns = bpf_ktime_get_ns();
+		fresh.bits[word] = mask;
+		if (!bpf_map_update_elem(&joiners, &tgid, &fresh, BPF_NOEXIST))
+			return 0;
+	}
+	see(slot, index, bit, phase);
+	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 index = table_find(cgroup_of(task));
+	struct slot *slot;
+	__u32 bit, word;
+	__u64 seen;
+
+	if (!index)
+		return 0;
+	slot = slot_at(index);
+	if (!slot)
+		return 0;
+	bit = call_bit(task, number);
+	word = bit / 64;
+	if (word >= BITMAP_WORDS) {
+		count(&slot->unknown_number);
+		return 0;
+	}
+	seen = slot->workload[word];
+	if (slot->joiners > 0 || !slot->started) {
+		/* The last execve of a joiner is told apart from others, see on_exec. */
+		seen = bit_is_exec(bit) ? 0 : seen & slot->setup[word];
+	}
+	if (seen & (1ULL << (bit % 64)))
+		return 0;
+	first_sight(index, bit);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
+{
+	__u64 id = cgroup->kn->id;
+	__u64 parent_id;
+	struct root *root;
+	struct slot *slot;
+	__u32 index;
+
+	if (!is_v2(cgroup))
+		return 0;
+	/* Self-parenting of the root's css never gets here: the root is not made by mkdir. */
+	parent_id = BPF_CORE_READ(cgroup, self.parent, cgroup, kn, id);
+	index = table_find(parent_id);
+	if (index) {
+		slot_adopt(id, index);
+		return 0;
+	}
+	root = bpf_map_lookup_elem(&roots, &parent_id);
+	if (!root)
+		return 0;
+	index = slot_take(id, root->mode, 0, 0);
+	slot = slot_at(index);
+	if (index && slot)
+		emit(slot, index, EVENT_BEGIN, 0, 0);
+	return 0;
+}
+
+/* A cgroup is removed only without tasks, so no call of its own races with this. */
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup, const char *path)
+{
+	__u64 id = cgroup->kn->id;
+	struct slot *slot;
+	__u32 index;
+
+	if (!is_v2(cgroup))
+		return 0;
+	bpf_map_delete_elem(&roots, &id);
+	index = table_find(id);
+	slot = slot_at(index);
+	if (!index || !slot)
+		return 0;
+	table_remove(id);
+	if (slot->cgroup_id != id) {
+		__sync_fetch_and_add(&slot->children, -1);
+		return 0;
+	}
+	slot->ended_ns = bpf_ktime_get_boot_ns();
+	if (__sync_lock_test_and_set(&slot->state, SLOT_ENDED) == SLOT_ACTIVE)
+		emit(slot, index, EVENT_END, 0, 0);
+	return 0;
+}
+
+/* Fires after the migration: see pending_phase for what a running task did in between. */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(on_cgroup_attach_task, struct cgroup *cgroup, const char *path,
+	     struct task_struct *task, bool threadgroup)
+{
+	struct task_struct *writer = bpf_get_current_task_btf();
+	__u64 id = cgroup->kn->id;
+	__u32 tgid = task->tgid;
+	int moves_itself = writer->tgid == task->tgid;
+	struct slot *slot;
+	__u32 index;
+
+	if (!is_v2(cgroup))
+		return 0;
+	/* One thread of a process moves within a threaded subtree only: no join. */
+	if (!threadgroup)
+		return 0;
+	index = table_find(id);
+	slot = slot_at(index);
+	if (!index || !slot) {
+		joiner_forget(tgid);
+		return 0;
+	}
+	if (!moves_itself && table_find(cgroup_of(writer)) == index &&
+	    !in_setup(joiner_of(writer->tgid, index, slot)))
+		return 0; /* a member arranges its own */
+	if (moves_within(slot, id, task, moves_itself))
+		return 0;
+	joiner_add(tgid, index, mount_namespace(writer));
+	return 0;
+}
+
+/* Before the child has run. clone3(CLONE_INTO_CGROUP) raises no attach event. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct joiner *joiner;
+	struct slot *slot;
+	__u32 index;
+
+	if (parent->tgid == child->tgid)
+		return 0;
+	index = table_find(cgroup_of(child));
+	slot = slot_at(index);
+	if (!index || !slot)
+		return 0;
+	if (table_find(cgroup_of(parent)) != index) {
+		joiner_add(child->tgid, index, mount_namespace(parent));
+		return 0;
+	}
+	if (slot->joiners <= 0)
+		return 0;
+	joiner = joiner_of(parent->tgid, index, slot);
+	if (in_setup(joiner))
+		joiner_add(child->tgid, index, joiner->reference);
+	return 0;
+}
+
+/* Is this exec the one that starts the workload? */
+static __always_inline int is_boundary(struct task_struct *task, struct slot *slot, __u32 index,
+				       struct joiner *joiner)
+{
+	struct joiner *parent;
+
+	if (joiner->state == JOINER_UNDECIDED)
+		return 1;
+	if (joiner->state != JOINER_SETUP)
+		return 0;
+	/* runc executes itself anew before it enters the container. */
+	if (mount_namespace(task) == joiner->reference)
+		return 0;
+	/* The runtime again, after unshare or from a memfd. */
+	if (!executable_is_inside(task))
+		return 0;
+	/* An OCI hook: a joiner's child. The entry point is no joiner's child. */
+	parent = joiner_of(BPF_CORE_READ(task, real_parent, tgid), index, slot);
+	return !(parent && parent->state == JOINER_SETUP);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
+{
+	struct counters *all = totals();
+	struct joiner *joiner;
+	__u32 tgid = task->tgid;
+	struct slot *slot;
+	__u32 index;
+
+	index = table_find(cgroup_of(task));
+	slot = slot_at(index);
+	if (!index || !slot || !all || slot->joiners <= 0)
+		return 0;
+	joiner = joiner_of(tgid, index, slot);
+	if (!joiner || !is_boundary(task, slot, index, joiner))
+		return 0;
+	if (joiner->state == JOINER_UNDECIDED)
+		merge_bits(joiner, slot, PHASE_SETUP);
+	/* The exec that starts the workload is the workload's; the registers show the new program. */
+	if (joiner->exec_bit)
+		see(slot, index, joiner->exec_bit - 1, PHASE_WORKLOAD);
+	slot->mount_namespace = mount_namespace(task);
+	slot->started = 1;
+	count(&all->boundaries);
+	bpf_map_delete_elem(&joiners, &tgid);
+	__sync_fetch_and_add(&slot->joiners, -1);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	if (task->signal->live.counter)
+		return 0; /* another thread lives */
+	joiner_forget(task->tgid);
+	return 0;
+}
+
+/*
+ * Never attached: user space runs it with BPF_PROG_TEST_RUN, which raw_tp has
+ * since 5.10 and which, unlike a program of type syscall on 6.1, may use a queue.
+ */
+SEC("raw_tp/sys_enter")
+int control(struct bpf_raw_tracepoint_args *ctx)
+{
+	enum control_op op = ctx->args[0];
+	__u64 id = ctx->args[1];
+	__u32 index = ctx->args[1];
+	struct slot *slot;
+
+	if (op == CONTROL_ADD)
+		return table_find(id) ? 0 : slot_take(id, ctx->args[2], ctx->args[3], ctx->args[4]);
+	if (op == CONTROL_ADOPT)
+		return table_find(id) ? 0 : slot_adopt(id, ctx->args[2]);
+	slot = slot_at(index);
+	if (!index || !slot)
+		return 0;
+	if (op == CONTROL_DROP) {
+		table_remove_slot(index);
+		slot->ended_ns = bpf_ktime_get_boot_ns();
+		return __sync_lock_test_and_set(&slot->state, SLOT_ENDED) == SLOT_ACTIVE;
+	}
+	if (op == CONTROL_RELEASE && slot->state == SLOT_ENDED) {
+		slot->state = SLOT_FREE;
+		return !bpf_map_push_elem(&free_slots, &index, 0);
+	}
+	return 0;
+}

@@ -1,0 +1,1 @@
+"""BPF objects: their spec, the loader, shared-memory views, the ring."""

@@ -1,0 +1,96 @@
+"""What a recorder of system calls can do, whichever loader made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from recorder.kernel.layout import SlotMode
+from recorder.kernel.ring import RingEvent
+from recorder.model.ledger import Ledger
+from recorder.model.numbers import Numbers
+from recorder.model.record import CallKey
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A cgroup that is being recorded: its slot, for as long as the generation is the same."""
+
+    slot: int
+    generation: int
+    cgroup_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A target's state at one moment; times are CLOCK_BOOTTIME in ns, 0 where there is none.
+
+    epoch: when its counters began at 0.
+    """
+
+    target: Target
+    epoch: int
+    ended_ns: int
+    ended: bool
+    started: bool
+    calls: Mapping[CallKey, Numbers]
+    ledger: Ledger
+
+
+class Backend(Protocol):
+    """Recording by cgroup. Any method may raise BpfLoadError."""
+
+    loader: str
+
+    def add(self, cgroup_id: int, mode: SlotMode, *, late: bool = False, mount_namespace: int = 0) -> Target:
+        """Records a cgroup from now on; attaches with the first.
+
+        late: it may have tasks already, so its workload has started; mount_namespace: of
+        its tasks, 0 if not known. Raises BpfLimit when no slot or no place is free, or it
+        is recorded already.
+        """
+
+    def adopt(self, target: Target, children: Iterable[int]) -> None:
+        """Child cgroups that were there before the target was added count for it."""
+
+    def watch(self, root_id: int, mode: SlotMode) -> None:
+        """Every cgroup made below this one from now on gets a slot before its first task runs."""
+
+    def unwatch(self, root_id: int) -> None:
+        """No more new slots below it; those that are there stay."""
+
+    def targets(self) -> list[Target]:
+        """All slots in use, ended ones that were not released yet included."""
+
+    def read(self, target: Target, *, final: bool = False) -> Reading:
+        """A cumulative snapshot; nothing is drained.
+
+        final: calls of tasks whose phase is still open count as workload, and the ledger
+        says so.
+        """
+
+    def drop(self, target: Target) -> None:
+        """No call that begins after the return counts for it; the slot still holds its bits."""
+
+    def release(self, target: Target) -> None:
+        """The slot may be used again. Only after drop, or after its end."""
+
+    def events(self) -> list[RingEvent]:
+        """What the kernel side reported since the last call: hints, never the truth."""
+
+    def wait(self, seconds: float) -> bool:
+        """Until a target begins or ends, or the time is over; True if woken."""
+
+    def fileno(self) -> int:
+        """To wait for it together with others."""
+
+    def ledger(self) -> Ledger:
+        """Losses and notes that belong to no single target."""
+
+    def pin(self, folder: Path) -> None:
+        """Lets all of it outlive this process, below a folder of a mounted bpffs."""
+
+    def close(self) -> None:
+        """Detaches and frees what is not pinned; may be repeated."""

@@ -1,0 +1,237 @@
+"""The recorder of system calls by libbpf: bpf/syscalls.bpf.c behind the Backend protocol."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from recorder.kernel import layout, pins
+from recorder.kernel.arrays import SharedArray
+from recorder.kernel.backend import Reading, Target
+from recorder.kernel.bitmap import calls_of
+from recorder.kernel.info import program_info
+from recorder.kernel.layout import ControlOp, JoinerState, SlotMode, SlotState
+from recorder.kernel.libbpf import Libbpf, TestRunOptions, reason
+from recorder.kernel.loaded import LoadedObject
+from recorder.kernel.quiescence import wait_for_runs
+from recorder.kernel.ring import Ring, RingEvent
+from recorder.kernel.spec import ObjectSpec
+from recorder.model.errors import BpfLimit, BpfLoadError
+from recorder.model.ledger import Ledger
+
+_BPF_NOEXIST = 1
+_OPEN_JOINERS = (JoinerState.JOINER_UNDECIDED, JoinerState.JOINER_PENDING)
+
+
+class LibbpfBackend:
+    """Loads (or, with `adopt`, takes over) the object of a spec; see Backend for the methods.
+
+    Attached while there is a target or a watched root, and not otherwise.
+    """
+
+    loader = "libbpf"
+
+    def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None) -> None:
+        self._libbpf = Libbpf()
+        self._spec = spec
+        self._object: LoadedObject | pins.AdoptedObject
+        if adopt:
+            self._object = pins.AdoptedObject(self._libbpf, spec, adopt)
+        else:
+            self._object = LoadedObject(self._libbpf, spec)
+        self._maps = self._object.map_fds()
+        self._programs = self._object.program_fds()
+        self._pinned = adopt is not None
+        self._slots = SharedArray(self._maps["slots"], layout.Slot, spec.bounds.slots + 1)
+        self._counters = SharedArray(self._maps["counters"], layout.Counters, 1)
+        self._ring = Ring(self._maps["events"], spec.bounds.ring_bytes)
+        if adopt:
+            self._object.attach()
+        else:
+            self._initialise()
+
+    def _initialise(self) -> None:
+        counters = layout.Counters(layout=layout.LAYOUT_VERSION)
+        self._update("counters", ctypes.c_uint32(0), counters)
+        for index in range(1, self._spec.bounds.slots + 1):
+            value = ctypes.c_uint32(index)
+            self._check(
+                self._libbpf.bpf_map_update_elem(self._maps["free_slots"], None, ctypes.addressof(value), 0),
+                "fill the queue of slots",
+            )
+
+    def _check(self, code: int, what: str) -> int:
+        if code < 0:
+            raise BpfLoadError(f"cannot {what}: {reason(code)}")
+        return code
+
+    def _update(self, name: str, key: ctypes._SimpleCData[int], value: ctypes._CData, flags: int = 0) -> int:
+        code: int = self._libbpf.bpf_map_update_elem(
+            self._maps[name], ctypes.addressof(key), ctypes.addressof(value), flags
+        )
+        return code
+
+    def _control(self, op: ControlOp, *arguments: int) -> int:
+        context = (ctypes.c_uint64 * 8)(op, *arguments)
+        options = TestRunOptions(
+            sz=ctypes.sizeof(TestRunOptions),
+            ctx_in=ctypes.addressof(context),
+            ctx_size_in=ctypes.sizeof(context),
+        )
+        code = self._libbpf.bpf_prog_test_run_opts(
+            self._programs[self._spec.control], ctypes.addressof(options)
+        )
+        self._check(code, "run the control program")
+        return int(options.retval)
+
+    def add(self, cgroup_id: int, mode: SlotMode, *, late: bool = False, mount_namespace: int = 0) -> Target:
+        """As Backend.add."""
+        # Attached first: the first call after the return is seen, and a child made meanwhile too.
+        self._object.attach()
+        before = self._counters[0]
+        index = self._control(ControlOp.CONTROL_ADD, cgroup_id, mode, late, mount_namespace)
+        if not index:
+            after = self._counters[0]
+            self._detach_if_unused()
+            if after.slots_full > before.slots_full:
+                raise BpfLimit(f"all {self._spec.bounds.slots} slots are in use; end a recording first")
+            if after.table_full > before.table_full:
+                raise BpfLimit(
+                    "the lookup table is full; end a recording first, or raise the number of slots"
+                )
+            raise BpfLimit(f"cgroup {cgroup_id} is being recorded already")
+        return Target(index, self._slots[index].generation, cgroup_id)
+
+    def adopt(self, target: Target, children: Iterable[int]) -> None:
+        """As Backend.adopt; a child beyond the bounds is in the target's ledger."""
+        for child in children:
+            self._control(ControlOp.CONTROL_ADOPT, child, target.slot)
+
+    def watch(self, root_id: int, mode: SlotMode) -> None:
+        """As Backend.watch."""
+        self._object.attach()
+        code = self._update("roots", ctypes.c_uint64(root_id), layout.Root(mode=mode))
+        if code == -errno.E2BIG:
+            raise BpfLimit(f"all {self._spec.bounds.roots} places for watched cgroups are in use")
+        self._check(code, "watch a cgroup")
+
+    def unwatch(self, root_id: int) -> None:
+        """As Backend.unwatch."""
+        key = ctypes.c_uint64(root_id)
+        self._libbpf.bpf_map_delete_elem(self._maps["roots"], ctypes.addressof(key))
+        self._detach_if_unused()
+
+    def targets(self) -> list[Target]:
+        """As Backend.targets."""
+        return [
+            Target(index, slot.generation, slot.cgroup_id)
+            for index in range(1, len(self._slots))
+            if (slot := self._slots[index]).state != SlotState.SLOT_FREE
+        ]
+
+    def _joiners(self, target: Target) -> Iterator[layout.Joiner]:
+        """The target's joiners; others may come and go meanwhile, so the walk is bounded."""
+        fd = self._maps["joiners"]
+        key = ctypes.c_uint32()
+        following = ctypes.c_uint32()
+        value = layout.Joiner()
+        start: int | None = None
+        for _ in range(2 * self._spec.bounds.joiners):
+            if self._libbpf.bpf_map_get_next_key(fd, start, ctypes.addressof(following)) < 0:
+                return
+            key.value = following.value
+            start = ctypes.addressof(key)
+            if self._libbpf.bpf_map_lookup_elem(fd, start, ctypes.addressof(value)) < 0:
+                continue
+            if (value.slot, value.generation) == (target.slot, target.generation):
+                yield value
+
+    def read(self, target: Target, *, final: bool = False) -> Reading:
+        """As Backend.read."""
+        counts: dict[str, int] = {}
+        still_open = [0] * layout.BITMAP_WORDS
+        if final:
+            # Before the slot: bits that leave an entry now are then seen in the slot.
+            for joiner in self._joiners(target):
+                if joiner.state in _OPEN_JOINERS and any(joiner.bits):
+                    undecided = joiner.state == JoinerState.JOINER_UNDECIDED
+                    cause = "joiner_without_exec" if undecided else "undecided"
+                    counts[cause] = counts.get(cause, 0) + 1
+                    still_open = [a | b for a, b in zip(still_open, joiner.bits, strict=True)]
+        slot = self._slots[target.slot]
+        if slot.generation != target.generation:
+            return Reading(target, 0, 0, True, False, {}, Ledger({"slot_reused": 1}))
+        workload = [a | b for a, b in zip(slot.workload, still_open, strict=True)]
+        for cause in ("unknown_number", "joiners_full", "children_full", "table_full", "joiner_without_exec"):
+            counts[cause] = counts.get(cause, 0) + getattr(slot, cause)
+        if final and not slot.started and any(slot.setup):
+            counts["no_boundary"] = 1
+        return Reading(
+            target=target,
+            epoch=slot.begun_ns,
+            ended_ns=slot.ended_ns,
+            ended=slot.state != SlotState.SLOT_ACTIVE,
+            started=bool(slot.started),
+            calls=calls_of(workload, list(slot.setup)),
+            ledger=Ledger(counts),
+        )
+
+    def drop(self, target: Target) -> None:
+        """As Backend.drop."""
+        self._control(ControlOp.CONTROL_DROP, target.slot)
+        wait_for_runs()
+
+    def release(self, target: Target) -> None:
+        """As Backend.release; detaches when nothing is recorded or watched any more."""
+        self._control(ControlOp.CONTROL_RELEASE, target.slot)
+        self._detach_if_unused()
+
+    def _detach_if_unused(self) -> None:
+        following = ctypes.c_uint64()
+        watched = (
+            self._libbpf.bpf_map_get_next_key(self._maps["roots"], None, ctypes.addressof(following)) == 0
+        )
+        if not watched and not self.targets():
+            self._object.detach()
+
+    def events(self) -> list[RingEvent]:
+        """As Backend.events."""
+        return self._ring.read()
+
+    def wait(self, seconds: float) -> bool:
+        """As Backend.wait."""
+        return self._ring.wait(seconds)
+
+    def fileno(self) -> int:
+        """As Backend.fileno."""
+        return self._ring.fileno()
+
+    def missed(self) -> int:
+        """Program runs that the kernel skipped, see `program_info`."""
+        return sum(program_info(self._libbpf, self._programs[name]).missed for name in self._spec.attach)
+
+    def ledger(self) -> Ledger:
+        """As Backend.ledger."""
+        counters = self._counters[0]
+        return Ledger(
+            {
+                "slots_full": counters.slots_full,
+                "table_full": counters.table_full,
+                "ring_full": counters.ring_full,
+                "program_missed": self.missed(),
+            }
+        )
+
+    def pin(self, folder: Path) -> None:
+        """As Backend.pin; what is attached at this moment stays attached. Raises BpfLoadError."""
+        pins.pin(self._libbpf, folder, self._maps, self._programs, self._object.link_fds())
+        self._pinned = True
+
+    def close(self) -> None:
+        """As Backend.close."""
+        self._ring.close()
+        self._slots.close()
+        self._counters.close()
+        self._object.close()

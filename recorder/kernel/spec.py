@@ -1,0 +1,129 @@
+"""What is to be loaded: sizes, constants, what to attach. Pure, so that it is tested without root."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+from recorder.kernel import layout
+from recorder.model.errors import BpfLimit
+
+PAGE = 4096
+"""The ring's size must be a multiple of the page and a power of 2 (kernel/bpf/ringbuf.c)."""
+
+MAX_SLOTS = 1 << 16
+
+# One slot too few entries make the first sets overflow: ids are hashed, and at half load
+# 5 % of 4-way sets hold a fifth id. Eight entries a slot keep the map behind the table empty.
+ENTRIES_PER_SLOT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much memory the kernel side may take, as numbers of things.
+
+    slots: targets at a time; children: child cgroups of one target; joiners: thread groups
+    in set-up at a time; roots: watched parents; ring_bytes: a power of 2, at least a page;
+    table_sets: 0 for what the slots need (tests make it small so that ids collide).
+    """
+
+    slots: int = 16
+    children: int = 256
+    joiners: int = 512
+    roots: int = 64
+    ring_bytes: int = 1 << 18
+    table_sets: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.slots <= MAX_SLOTS:
+            raise BpfLimit(f"slots: {self.slots} is not between 1 and {MAX_SLOTS}")
+        for name in ("children", "joiners", "roots"):
+            if getattr(self, name) < 1:
+                raise BpfLimit(f"{name}: {getattr(self, name)} is not at least 1")
+        if self.ring_bytes < PAGE or self.ring_bytes & (self.ring_bytes - 1):
+            raise BpfLimit(f"ring_bytes: {self.ring_bytes} is not a power of 2 of at least {PAGE}")
+        if self.table_sets & (self.table_sets - 1):
+            raise BpfLimit(f"table_sets: {self.table_sets} is not a power of 2")
+
+    @property
+    def sets(self) -> int:
+        """Sets in the table, a power of 2."""
+        if self.table_sets:
+            return self.table_sets
+        entries = self.slots * ENTRIES_PER_SLOT + self.children
+        return 1 << (-(-entries // layout.SET_WAYS) - 1).bit_length()
+
+    @property
+    def overflow(self) -> int:
+        """Entries of the hash map behind the table: all that the bounds allow, within reason."""
+        return max(self.slots * 2, self.children)
+
+    def kernel_bytes(self) -> Mapping[str, int]:
+        """Bytes by map, as computed: arrays by the page, hash maps with 64 bytes for each element's head."""
+        pages = {
+            "slots": (self.slots + 1) * ctypes.sizeof(layout.Slot),
+            "table": self.sets * ctypes.sizeof(layout.Set),
+            "counters": ctypes.sizeof(layout.Counters),
+            "events": self.ring_bytes + 3 * PAGE,
+            "table_overflow": self.overflow * (64 + 16),
+            "free_slots": (self.slots + 1) * 4,
+            "joiners": self.joiners * (64 + ctypes.sizeof(layout.Joiner) + 8),
+            "roots": self.roots * (64 + 16),
+        }
+        return {name: -(-size // PAGE) * PAGE for name, size in pages.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSpec:
+    """A BPF object: its file, and what the loader sets before and does after the load.
+
+    max_entries: by map; constants: by name of a __u32 in .rodata; attach: programs in the
+    order of attaching (detached in the reverse order).
+    """
+
+    path: Path
+    max_entries: Mapping[str, int]
+    constants: Mapping[str, int]
+    attach: tuple[str, ...]
+    control: str
+    bounds: Bounds = field(repr=False)
+
+
+def object_path(name: str) -> Path:
+    """Where a compiled object lies in the installed package."""
+    return Path(str(files("recorder.kernel") / "objects" / name))
+
+
+def syscalls_spec(bounds: Bounds, path: Path | None = None) -> ObjectSpec:
+    """The recorder of system calls.
+
+    The programs that keep track of cgroups and joiners are attached before the one that
+    reads them, so that the first call seen already has its phase.
+    """
+    return ObjectSpec(
+        path=path or object_path("syscalls.bpf.o"),
+        max_entries={
+            "slots": bounds.slots + 1,  # slot 0 is none
+            "table": bounds.sets,
+            "table_overflow": bounds.overflow,
+            "free_slots": bounds.slots,
+            "joiners": bounds.joiners,
+            "roots": bounds.roots,
+            "events": bounds.ring_bytes,
+        },
+        constants={"set_mask": bounds.sets - 1, "max_children": bounds.children},
+        attach=(
+            "on_cgroup_rmdir",
+            "on_exit",
+            "on_exec",
+            "on_fork",
+            "on_cgroup_attach_task",
+            "on_cgroup_mkdir",
+            "on_sys_enter",
+        ),
+        control="control",
+        bounds=bounds,
+    )
