@@ -1,0 +1,1 @@
+"""Which container is that cgroup: the cgroup tree, and what runs in it."""
