@@ -1,0 +1,52 @@
+"""The program `recorder`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from recorder import __version__
+from recorder.cli import check, record
+from recorder.cli.arguments import Parser
+from recorder.cli.status import RECORDER_FAILED, other_status, say_failure
+from recorder.model.errors import InternalError, RecorderError
+
+
+def parser() -> Parser:
+    """All commands."""
+    top = Parser(
+        prog="recorder",
+        description="Record with eBPF what a container really does, and write the profile it needs.",
+        epilog="status of all commands but record: 0 done, 1 the answer is no, 2 usage or input error, "
+        "3 could not do it",
+    )
+    top.add_argument("--version", action="version", version=f"recorder {__version__}")
+    commands = top.add_subparsers(dest="command_name", metavar="COMMAND", required=True)
+    record.add_parser(commands)
+    check.add_parser(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status; see recorder.cli.status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    recording = arguments[:1] == ["record"]
+    try:
+        options = parser().parse_args(arguments)
+        status: int = options.run(options)
+        return status
+    except RecorderError as error:
+        say_failure(error)
+        return RECORDER_FAILED if recording else other_status(error)
+    except BrokenPipeError:
+        # Who read our stdout is gone; the interpreter would complain at exit.
+        sys.stdout = None
+        return RECORDER_FAILED if recording else 3
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        say_failure(InternalError(f"{where}{error.strerror or error}"))
+        return RECORDER_FAILED if recording else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

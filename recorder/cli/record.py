@@ -1,0 +1,271 @@
+"""`recorder record`: a command's or a cgroup's system calls, as a profile."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+
+from recorder.cli.arguments import Commands
+from recorder.cli.command import FORWARDED, Command, find_user
+from recorder.cli.output import BASED, FORMATS, STDOUT, check_output, write_output
+from recorder.cli.recording import Recording
+from recorder.cli.status import record_status, say_failure
+from recorder.cli.summary import LiveLine, say_summary
+from recorder.containers.cgroup import cgroup2_mount, find_cgroup
+from recorder.containers.run import RunCgroup
+from recorder.kernel.libbpf_backend import LibbpfBackend
+from recorder.kernel.spec import Bounds, syscalls_spec
+from recorder.model.errors import (
+    Incomplete,
+    InternalError,
+    NotPermitted,
+    RecorderError,
+    UsageError,
+)
+from recorder.model.record import Record
+from recorder.profiles.base import Base, resolve_base
+from recorder.profiles.label import dns_label, is_object_name
+
+TICK = 0.25
+"""Seconds between two looks while a recording runs."""
+GRACE = 10.0
+"""Seconds that COMMAND has to end after --duration's SIGTERM."""
+
+EPILOG = """\
+status: COMMAND's own; 128+N if signal N ended it; 127 COMMAND not found; 126 it cannot be run;
+125 the recording, the writing or (--strict) completeness failed. With --cgroup: 0 when the
+result is written, also after Ctrl-C, SIGTERM or --duration; 125 else.
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Declares the command."""
+    parser = commands.add_parser(
+        "record",
+        help="record a command or a cgroup, and write the profile it needs",
+        description="Record the system calls of COMMAND, or of all that runs in a cgroup, and write the "
+        "seccomp profile that it needs.",
+        usage="recorder record [OPTIONS] (--cgroup PATH | -- COMMAND...)",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "-f",
+        "--format",
+        default="seccomp",
+        metavar="FORMAT",
+        help="seccomp: SeccompProfile YAML (default); oci: JSON for an OCI runtime; "
+        "record: what was seen, as JSON; names: the workload's calls, one a line",
+    )
+    parser.add_argument("-o", "--output", default=STDOUT, metavar="FILE", help="default: -, which is stdout")
+    parser.add_argument(
+        "--base",
+        default="auto",
+        metavar="BASE",
+        help="what a container runtime itself needs under the profile: auto (default), none, runc, crun or a "
+        "version of one; see docs/profiles.md",
+    )
+    parser.add_argument(
+        "--name", metavar="N", help="the profile's name (default: from COMMAND or the cgroup)"
+    )
+    parser.add_argument(
+        "--duration", type=float, metavar="S", help="end after S seconds (COMMAND gets SIGTERM)"
+    )
+    parser.add_argument("--strict", action="store_true", help="fail if the record is not complete")
+    parser.add_argument(
+        "--user", metavar="U", help="run COMMAND as this user (default: the caller of sudo, else unchanged)"
+    )
+    parser.add_argument(
+        "--kill-on-exit",
+        action="store_true",
+        help="if the recorder is killed, kill COMMAND and all it started",
+    )
+    parser.add_argument("--cgroup", metavar="PATH", help="record this cgroup and those below it")
+    parser.add_argument(
+        "--phases",
+        choices=("exec", "container"),
+        default="exec",
+        help="how set-up is told from workload: exec (default): a task's first exec after it came into the "
+        "cgroup; container: for a cgroup that an OCI runtime fills",
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The options, checked."""
+
+    options: argparse.Namespace
+    command: list[str]
+    base: Base
+    name: str
+
+
+def _check(options: argparse.Namespace) -> _Request:
+    """Everything that can be refused before anything is done."""
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if bool(command) == bool(options.cgroup):
+        raise UsageError(
+            "give either --cgroup PATH or -- COMMAND, "
+            + ("not both" if command else "one of them; see: recorder record --help")
+        )
+    if options.format not in FORMATS:
+        raise UsageError(f"--format: there is no format {options.format!r}; one of {', '.join(FORMATS)}")
+    if options.duration is not None and not 0 < options.duration < 1e9:
+        raise UsageError(f"--duration: {options.duration} is not a number of seconds above 0")
+    for option, given in (("--user", options.user), ("--kill-on-exit", options.kill_on_exit)):
+        if options.cgroup and given:
+            raise UsageError(f"{option} is for a COMMAND; with --cgroup nothing is started")
+    if command and options.phases == "container":
+        raise UsageError("--phases container is for a --cgroup that an OCI runtime fills, not for a COMMAND")
+    if options.name is not None and not is_object_name(options.name):
+        raise UsageError(
+            f"--name: {options.name!r} is no object name: at most 253 lower-case letters, digits, '-' and '.'"
+        )
+    name = options.name or dns_label(command[0] if command else options.cgroup)
+    base = resolve_base(options.base)
+    check_output(options.output)
+    if os.geteuid() != 0:
+        raise NotPermitted(
+            "recording needs root, to load BPF programs and to make a cgroup; run it with sudo"
+        )
+    cgroup2_mount()
+    return _Request(options, command, base, name)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns the exit status; failures are said on stderr."""
+    outcome = _Outcome()
+    try:
+        request = _check(options)
+        record = _record_command(request, outcome) if request.command else _record_cgroup(request)
+        _write(request, record)
+    except RecorderError as error:
+        if outcome.status is not None:
+            print(f"recorder: COMMAND ended with status {outcome.status}", file=sys.stderr)
+        say_failure(error)
+        return record_status(error)
+    return outcome.status or 0
+
+
+def _write(request: _Request, record: Record) -> None:
+    options = request.options
+    text = FORMATS[options.format](record, request.name, request.base)
+    write_output(options.output, text)
+    added = _added(record, request.base) if options.format in BASED else None
+    where = "standard output" if options.output == STDOUT else options.output
+    say_summary(record, f"{options.format} on {where}" if where != options.output else where, added)
+    if options.strict and not record.verdict.complete:
+        raise Incomplete(
+            f"the record is not complete ({record.verdict}); the result was written all the same"
+        )
+
+
+def _added(record: Record, base: Base) -> dict[str, tuple[str, ...]]:
+    """The names of the profile that the record does not have, by who adds them."""
+    from recorder.profiles.always import always
+    from recorder.profiles.composition import compose
+
+    parts = compose(record, base)
+    recorded = frozenset[str]().union(*parts.recorded.values())
+    own = frozenset[str]().union(*(always(abi) for abi in parts.abis))
+    return {
+        "the kernel's own calls": tuple(sorted(own - recorded)),
+        f"base {base.name}": tuple(sorted(base.names - recorded - own)),
+    }
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """COMMAND's status, once it has ended."""
+
+    status: int | None = None
+
+
+def _backend() -> LibbpfBackend:
+    return LibbpfBackend(syscalls_spec(Bounds()))
+
+
+def _record_command(request: _Request, outcome: _Outcome) -> Record:
+    options = request.options
+    user = find_user(options.user, dict(os.environ))
+    backend = _backend()
+    try:
+        place = RunCgroup()
+        try:
+            recording = Recording(backend, place.cgroup, options.phases, request.name)
+            command = Command(
+                request.command,
+                place.cgroup,
+                user=user,
+                stdout_to_stderr=options.output == STDOUT,
+                kill_on_exit=options.kill_on_exit,
+            )
+            try:
+                _follow(command, place, recording, options.duration, outcome)
+                # With its cgroup the kernel side ends the recording by itself.
+                place.remove()
+                return recording.finish()
+            finally:
+                command.close()
+        finally:
+            place.remove()
+    finally:
+        backend.close()
+
+
+def _follow(
+    command: Command, place: RunCgroup, recording: Recording, duration: float | None, outcome: _Outcome
+) -> None:
+    """Until COMMAND and all that it started have ended, or somebody ends the recording."""
+    deadline = time.monotonic() + duration if duration else None
+    while not command.wait(deadline and max(0.0, deadline - time.monotonic())):
+        if deadline is None or time.monotonic() < deadline:
+            raise InternalError("waiting for COMMAND ended without a reason")
+        command.signal(signal.SIGTERM)
+        if not command.wait(GRACE):
+            place.cgroup.kill()
+        deadline = None
+    outcome.status = command.status
+    left = place.cgroup.pids()
+    if left:
+        print(
+            f"recorder: COMMAND has ended with status {outcome.status}; {len(left)} of its processes run on "
+            "and are recorded until they end; Ctrl-C or SIGTERM ends the recording and leaves them alone",
+            file=sys.stderr,
+        )
+    while place.cgroup.populated():
+        recording.poll()
+        if command.drain(TICK) or (deadline and time.monotonic() >= deadline):
+            return
+
+
+def _record_cgroup(request: _Request) -> Record:
+    options = request.options
+    cgroup = find_cgroup(options.cgroup)
+    watched = frozenset((*FORWARDED,))
+    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    backend = _backend()
+    live = LiveLine(sys.stderr)
+    try:
+        recording = Recording(backend, cgroup, options.phases, request.name)
+        print(f"recorder: recording {cgroup.name}; Ctrl-C ends it", file=sys.stderr, flush=True)
+        deadline = time.monotonic() + options.duration if options.duration else None
+        while not recording.ended:
+            left = deadline - time.monotonic() if deadline else TICK
+            if left <= 0 or signal.sigtimedwait(watched, 0):
+                break
+            backend.wait(min(TICK, left))
+            recording.poll()
+            live.show(recording)
+        live.clear()
+        return recording.finish()
+    finally:
+        live.clear()
+        backend.close()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
