@@ -97,12 +97,6 @@ CAUSES: Mapping[str, Cause] = _table(
             "record again; if it stays, look for other tracing programs on the machine",
         ),
         Cause(
-            "unread",
-            Severity.LOSS,
-            "the cgroup ended and its last state could not be read",
-            "record again; the recorder's messages say what failed",
-        ),
-        Cause(
             "ring_full",
             Severity.NOTE,
             "an event found no room in the ring: only the time and the task of a first sight are missing",
