@@ -16,7 +16,6 @@ LOSSES = {
     "children_full",
     "no_boundary",
     "program_missed",
-    "unread",
 }
 NOTES = {"ring_full", "unknown_number", "joiner_without_exec", "undecided"}
 
@@ -103,15 +102,15 @@ def test_an_unknown_cause_makes_it_lossy(cause):
 
 def test_losses_are_listed_by_name():
     """The text of a verdict is sorted, so it is stable."""
-    assert str(Ledger({"unread": 2, "attached_late": 1}).verdict) == "lossy: attached_late 1, unread 2"
+    assert str(Ledger({"children_full": 2, "attached_late": 1}).verdict) == "lossy: attached_late 1, children_full 2"
 
 
 def test_a_count_of_0_is_no_entry():
     """A cause that did not occur is not in the ledger."""
-    assert Ledger({"unread": 0}) == Ledger()
+    assert Ledger({"children_full": 0}) == Ledger()
 
 
-@pytest.mark.parametrize("counts", [{"unread": -1}, {"Unread": 1}, {"": 1}, {"a\x1b[31m": 1}, {"a" * 65: 1}])
+@pytest.mark.parametrize("counts", [{"children_full": -1}, {"Unread": 1}, {"": 1}, {"a\x1b[31m": 1}, {"a" * 65: 1}])
 def test_what_is_no_count_of_a_cause_is_refused(counts):
     """Negative counts and names that could not be shown safely."""
     with pytest.raises(ValueError, match="ledger: "):
@@ -120,9 +119,9 @@ def test_what_is_no_count_of_a_cause_is_refused(counts):
 
 def test_a_ledger_does_not_follow_its_argument():
     """It is a value: neither the argument nor the attribute changes it."""
-    counts = {"unread": 1}
+    counts = {"children_full": 1}
     ledger = Ledger(counts)
-    counts["unread"] = 9
-    assert ledger.counts == {"unread": 1}
+    counts["children_full"] = 9
+    assert ledger.counts == {"children_full": 1}
     with pytest.raises(TypeError):
-        ledger.counts["unread"] = 9
+        ledger.counts["children_full"] = 9

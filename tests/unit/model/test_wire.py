@@ -139,7 +139,7 @@ def test_unsorted_and_repeated_entries_are_joined():
     one = pb.CallSet(abi=2, phase=2, outcome=1, numbers=b"\1")
     other = pb.CallSet(abi=1, phase=2, outcome=1, numbers=b"\2\0\0")
     again = pb.CallSet(abi=2, phase=2, outcome=1, numbers=b"\4")
-    entries = [pb.LedgerEntry(cause=cause, count=n) for cause, n in (("unread", 1), ("a", 0), ("unread", 3))]
+    entries = [pb.LedgerEntry(cause=cause, count=n) for cause, n in (("slot_reused", 1), ("a", 0), ("slot_reused", 3))]
     sights = [pb.FirstSight(abi=1, number=1, time_ns=t, comm=b"x") for t in (9, 4)]
     (read,) = from_message(
         message(calls=[one, other, again], ledger=entries, first_sights=sights)
@@ -148,7 +148,7 @@ def test_unsorted_and_repeated_entries_are_joined():
         (CallKey(1, 2, 1), Numbers.of([1])),
         (CallKey(2, 2, 1), Numbers.of([0, 2])),
     ]
-    assert read.ledger == Ledger({"unread": 3})
+    assert read.ledger == Ledger({"slot_reused": 3})
     assert read.first_sights == {SightKey(1, 0, 0, 1): FirstSight(4, b"x")}
 
 
@@ -183,7 +183,7 @@ def test_a_wrong_field_is_named(bad, path):
         {"wall_offset_ns": 2**63},
         {"calls": {CallKey(2**31, 1, 1): Numbers(1)}},
         {"first_sights": {SightKey(1, 1, 1, -1): FirstSight(1)}},
-        {"ledger": Ledger({"unread": 2**64})},
+        {"ledger": Ledger({"slot_reused": 2**64})},
         {"provenance": Provenance(machine="\udcff")},
     ],
 )
