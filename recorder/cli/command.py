@@ -11,6 +11,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recorder.cli.signals import FORWARDED, WATCHED, Mask
 from recorder.cli.status import SIGNALLED
 from recorder.containers.cgroup import Cgroup
 from recorder.model.errors import (
@@ -22,18 +23,6 @@ from recorder.model.errors import (
 )
 
 _PR_SET_PDEATHSIG = 1
-
-# What another process sends the recorder is meant for COMMAND. What the terminal sends
-# goes to the whole foreground group, COMMAND included, by itself.
-FORWARDED = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
-_WATCHED = frozenset({*FORWARDED, signal.SIGCHLD})
 
 # Python ignores these for itself; a program expects their defaults.
 _PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -74,6 +63,8 @@ def find_user(name: str | None, environment: dict[str, str]) -> User | None:
 class Command:
     """A started COMMAND. Its exec has succeeded when the constructor returns.
 
+    Made while WATCHED is blocked; mask: the signal mask that COMMAND gets.
+
     Raises CommandNotFound, CommandNotExecutable or NotPermitted.
     """
 
@@ -81,6 +72,7 @@ class Command:
         self,
         argv: Sequence[str],
         cgroup: Cgroup,
+        mask: Mask,
         *,
         user: User | None = None,
         stdout_to_stderr: bool = False,
@@ -92,8 +84,7 @@ class Command:
         self._stdout_to_stderr = stdout_to_stderr
         self._parent = os.getpid()
         self._kill_on_exit = kill_on_exit
-        # Blocked here, and taken one by one in wait().
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+        self._mask = mask
         self._status: int | None = None
         self._guard = Guard(cgroup) if kill_on_exit else None
         report, child_end = os.pipe2(os.O_CLOEXEC)
@@ -106,7 +97,7 @@ class Command:
             message = pipe.read()
         if message:
             os.waitpid(self.pid, 0)
-            self._end()
+            self.close()
             raise self._failure(message)
 
     def _become(self, report: int) -> None:
@@ -171,7 +162,7 @@ class Command:
         """Until COMMAND has ended (True), or the time is over; passes signals on meanwhile."""
         while self._status is None:
             received = (
-                signal.sigwaitinfo(_WATCHED) if seconds is None else signal.sigtimedwait(_WATCHED, seconds)
+                signal.sigwaitinfo(WATCHED) if seconds is None else signal.sigtimedwait(WATCHED, seconds)
             )
             if received is None:
                 return False
@@ -200,17 +191,13 @@ class Command:
 
     def drain(self, seconds: float) -> int | None:
         """After its end: waits that long for processes it left; the number of a signal that came."""
-        received = signal.sigtimedwait(frozenset(FORWARDED), seconds)
+        received = signal.sigtimedwait(FORWARDED, seconds)
         return received.si_signo if received else None
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """Dismisses the guard; may be repeated."""
         if self._guard:
             self._guard.dismiss()
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-
-    def close(self) -> None:
-        """Gives the signals back to the recorder."""
-        self._end()
 
 
 class Guard:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from recorder import __version__
 from recorder.cli import check, record
 from recorder.cli.arguments import Parser
-from recorder.cli.status import RECORDER_FAILED, other_status, say_failure
-from recorder.model.errors import InternalError, RecorderError
+from recorder.cli.status import COULD_NOT, RECORDER_FAILED, other_status, say_failure
+from recorder.model.errors import InternalError, Interrupted, RecorderError
 
 
 def parser() -> Parser:
@@ -38,14 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RecorderError as error:
         say_failure(error)
         return RECORDER_FAILED if recording else other_status(error)
+    except KeyboardInterrupt:
+        say_failure(Interrupted("ended by Ctrl-C before there was a result"))
+        return RECORDER_FAILED if recording else COULD_NOT
     except BrokenPipeError:
         # Who read our stdout is gone; the interpreter would complain at exit.
         sys.stdout = None
-        return RECORDER_FAILED if recording else 3
+        return RECORDER_FAILED if recording else COULD_NOT
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         say_failure(InternalError(f"{where}{error.strerror or error}"))
-        return RECORDER_FAILED if recording else 3
+        return RECORDER_FAILED if recording else COULD_NOT
 
 
 if __name__ == "__main__":

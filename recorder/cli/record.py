@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass
 
 from recorder.cli.arguments import Commands
-from recorder.cli.command import FORWARDED, Command, find_user
+from recorder.cli.command import Command, find_user
 from recorder.cli.output import BASED, FORMATS, STDOUT, check_output, write_output
 from recorder.cli.recording import Recording
+from recorder.cli.signals import FORWARDED, Mask, blocked
 from recorder.cli.status import record_status, say_failure
 from recorder.cli.summary import LiveLine, say_summary
 from recorder.containers.cgroup import cgroup2_mount, find_cgroup
@@ -143,7 +144,9 @@ def run(options: argparse.Namespace) -> int:
     outcome = _Outcome()
     try:
         request = _check(options)
-        record = _record_command(request, outcome) if request.command else _record_cgroup(request)
+        with blocked() as mask:
+            command = request.command
+            record = _record_command(request, mask, outcome) if command else _record_cgroup(request)
         _write(request, record)
     except RecorderError as error:
         if outcome.status is not None:
@@ -191,7 +194,7 @@ def _backend() -> LibbpfBackend:
     return LibbpfBackend(syscalls_spec(Bounds()))
 
 
-def _record_command(request: _Request, outcome: _Outcome) -> Record:
+def _record_command(request: _Request, mask: Mask, outcome: _Outcome) -> Record:
     options = request.options
     user = find_user(options.user, dict(os.environ))
     backend = _backend()
@@ -202,6 +205,7 @@ def _record_command(request: _Request, outcome: _Outcome) -> Record:
             command = Command(
                 request.command,
                 place.cgroup,
+                mask,
                 user=user,
                 stdout_to_stderr=options.output == STDOUT,
                 kill_on_exit=options.kill_on_exit,
@@ -248,8 +252,6 @@ def _follow(
 def _record_cgroup(request: _Request) -> Record:
     options = request.options
     cgroup = find_cgroup(options.cgroup)
-    watched = frozenset((*FORWARDED,))
-    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     backend = _backend()
     live = LiveLine(sys.stderr)
     try:
@@ -258,7 +260,7 @@ def _record_cgroup(request: _Request) -> Record:
         deadline = time.monotonic() + options.duration if options.duration else None
         while not recording.ended:
             left = deadline - time.monotonic() if deadline else TICK
-            if left <= 0 or signal.sigtimedwait(watched, 0):
+            if left <= 0 or signal.sigtimedwait(FORWARDED, 0):
                 break
             backend.wait(min(TICK, left))
             recording.poll()
@@ -268,4 +270,3 @@ def _record_cgroup(request: _Request) -> Record:
     finally:
         live.clear()
         backend.close()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)

@@ -78,17 +78,17 @@ class Recording:
             }
 
     def poll(self) -> None:
-        """Takes the events that are there."""
+        """Takes the events that are there, and sees whether the cgroup is gone."""
         for event in self.backend.events():
             if (event.slot, event.generation) != (self.target.slot, self.target.generation):
                 continue
-            if event.kind == EventKind.EVENT_END:
-                self.ended = True
-            elif event.kind == EventKind.EVENT_FIRST_SIGHT:
+            if event.kind == EventKind.EVENT_FIRST_SIGHT:
                 abi, number = call_of(event.bit)
                 key = SightKey(abi, event.phase, Outcome.ALLOWED, number)
                 sight = FirstSight(event.time_ns, event.comm)
                 self._sights[key] = min(self._sights.get(key, sight), sight)
+        # An event may be lost; the slot's state is not.
+        self.ended = self.backend.read(self.target).ended
 
     def calls(self) -> Mapping[CallKey, Numbers]:
         """What was seen so far."""

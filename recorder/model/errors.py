@@ -25,6 +25,7 @@
     │   └── CommandNotExecutable  COMMAND_NOT_EXECUTABLE
     ├── OutputError               OUTPUT
     ├── Incomplete                INCOMPLETE
+    ├── Interrupted               INTERRUPTED
     └── InternalError             INTERNAL
 
 A message says what happened, to what, and what the person can do. A code never
@@ -187,6 +188,13 @@ class Incomplete(RecorderError):
 
     code = "INCOMPLETE"
     meaning = "the recording lost something, and completeness was demanded (--strict)"
+
+
+class Interrupted(RecorderError):
+    """Somebody ended the program before it was done."""
+
+    code = "INTERRUPTED"
+    meaning = "ended by Ctrl-C before there was a result"
 
 
 class InternalError(RecorderError):

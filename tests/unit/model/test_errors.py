@@ -32,6 +32,7 @@ def test_codes_are_the_agreed_ones():
         "COMMAND_NOT_FOUND",
         "COMMAND_NOT_EXECUTABLE",
         "INCOMPLETE",
+    "INTERRUPTED",
         "MISSING_OBJECT",
         "MISSING_LIBRARY",
         "INTERNAL",
