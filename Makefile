@@ -1,0 +1,65 @@
+# `make help` lists the targets. scripts/setup.sh does the set-up, also for all others.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-full lint type bpf proto bench clean
+
+PYTHON := .venv/bin/python
+# Repetition counts of the tests: 1 = all of them. Every kind of case runs at any scale.
+TEST_SCALE ?= 0.1
+PYTEST_ARGS ?=
+
+# libbpf names an architecture in __TARGET_ARCH_* as the kernel's arch/ does
+MACHINE := $(shell uname -m)
+BPF_ARCH := $(or $(patsubst x86_64,x86,$(filter x86_64,$(MACHINE))),\
+	$(patsubst aarch64,arm64,$(filter aarch64,$(MACHINE))),\
+	$(patsubst arm%,arm,$(filter arm%,$(MACHINE))),$(MACHINE))
+# no-unused-parameter: every program made with libbpf's BPF_PROG has a ctx that it does not use
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) \
+	-Wall -Wextra -Werror -Wno-unused-parameter \
+	-I/usr/include/$(MACHINE)-linux-gnu
+BPF_OBJECTS := $(patsubst bpf/%.bpf.c,recorder/kernel/objects/%.bpf.o,$(wildcard bpf/*.bpf.c))
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## system packages (Debian 12, root), .venv, .venv/bin/recorder
+	@scripts/setup.sh
+
+demo: ## record a real server under load, then run it under the profile made from that
+	@scripts/setup.sh demo
+	@$(MAKE) --no-print-directory bpf
+	@scripts/demo.sh
+
+test: setup bpf ## the tests, with counts scaled by TEST_SCALE (0.1); root for most of them
+	TEST_SCALE=$(TEST_SCALE) $(PYTHON) -m pytest $(PYTEST_ARGS)
+
+test-full: setup bpf ## the tests with full counts, none skipped; writes docs/last-full-test.txt
+	@scripts/test-full.sh
+
+lint: setup ## ruff, formatting, who may import whom
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
+
+type: setup ## mypy --strict
+	.venv/bin/mypy
+
+bpf: $(BPF_OBJECTS) ## compile bpf/*.bpf.c
+
+recorder/kernel/objects/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) Makefile
+	@mkdir -p $(@D)
+	clang $(BPF_CFLAGS) -c $< -o $@.new
+	llvm-strip -g $@.new
+	@mv $@.new $@
+
+proto: setup ## generate the Python stubs from proto/
+	$(PYTHON) scripts/generate_stubs.py
+
+bench: setup bpf ## what a recorded system call costs (root)
+	$(PYTHON) -m benchmarks.syscall_cost
+
+clean: ## remove what was built; .venv stays
+	rm -rf build recorder/kernel/objects/*.o recorder/kernel/objects/*.new .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache .hypothesis
+	find recorder tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +
