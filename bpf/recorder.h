@@ -115,6 +115,8 @@ struct counters {
 	__u64 joiners_full;
 	__u64 ring_full;
 	__u64 boundaries;
+	__u32 max_children; /* a bound that no map's size shows */
+	__u32 padding;
 };
 
 /* A new cgroup below a watched root gets a slot of this mode. */
@@ -125,9 +127,9 @@ struct root {
 
 enum control_op {
 	CONTROL_ADD = 1,     /* cgroup id, mode, late, mount namespace -> slot */
-	CONTROL_ADOPT = 2,   /* cgroup id, slot: a child that was there before */
-	CONTROL_DROP = 3,    /* slot: no new calls count for it */
-	CONTROL_RELEASE = 4, /* slot: it was read, and may be used again */
+	CONTROL_ADOPT = 2,   /* slot, generation, cgroup id: a child that was there before */
+	CONTROL_DROP = 3,    /* slot, generation: no new calls count for it */
+	CONTROL_RELEASE = 4, /* slot, generation: it was read, and may be used again */
 };
 
 /* First change of any struct or enum above: one more. */
@@ -137,7 +139,7 @@ _Static_assert(sizeof(struct slot) == 96 + 2 * 8 * BITMAP_WORDS, "slot");
 _Static_assert(sizeof(struct set) == 64, "set: one cache line");
 _Static_assert(sizeof(struct joiner) == 32 + 8 * BITMAP_WORDS, "joiner");
 _Static_assert(sizeof(struct event) == 48, "event");
-_Static_assert(sizeof(struct counters) == 48, "counters");
+_Static_assert(sizeof(struct counters) == 56, "counters");
 _Static_assert(sizeof(struct root) == 8, "root");
 
 #endif

@@ -341,15 +341,18 @@ int control(struct bpf_raw_tracepoint_args *ctx)
 
 	if (op == CONTROL_ADD)
 		return table_find(id) ? 0 : slot_take(id, ctx->args[2], ctx->args[3], ctx->args[4]);
-	if (op == CONTROL_ADOPT)
-		return table_find(id) ? 0 : slot_adopt(id, ctx->args[2]);
 	slot = slot_at(index);
-	if (!index || !slot)
+	/* Another generation: the slot is somebody else's by now. */
+	if (!index || !slot || slot->generation != (__u32)ctx->args[2])
 		return 0;
+	if (op == CONTROL_ADOPT)
+		return table_find(ctx->args[3]) ? 0 : slot_adopt(ctx->args[3], index);
 	if (op == CONTROL_DROP) {
 		table_remove_slot(index);
+		if (__sync_lock_test_and_set(&slot->state, SLOT_ENDED) != SLOT_ACTIVE)
+			return 0;
 		slot->ended_ns = bpf_ktime_get_boot_ns();
-		return __sync_lock_test_and_set(&slot->state, SLOT_ENDED) == SLOT_ACTIVE;
+		return 1;
 	}
 	if (op == CONTROL_RELEASE && slot->state == SLOT_ENDED) {
 		slot->state = SLOT_FREE;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ MOUNTS = Path("/proc/self/mounts")
 
 def _unescape(field: str) -> str:
     """Spaces and the like are octal escapes in mounts(5)."""
-    return field.encode().decode("unicode_escape").encode("latin-1").decode(errors="surrogateescape")
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), os.fsencode(field)))
 
 
 def cgroup2_mount(mounts: Path = MOUNTS) -> Path:
@@ -44,7 +45,7 @@ class Cgroup:
     @property
     def name(self) -> str:
         """The path below the mount, beginning with a slash: as in /proc/PID/cgroup."""
-        return "/" + str(self.path.relative_to(self.mount)).removeprefix(".")
+        return "/" if self.path == self.mount else f"/{self.path.relative_to(self.mount)}"
 
     @property
     def id(self) -> int:
@@ -91,7 +92,9 @@ class Cgroup:
         (self.path / "cgroup.kill").write_text("1")
 
     def remove(self) -> bool:
-        """Removes it and its empty descendants; False if a task is left in one of them."""
+        """Removes it and its descendants; False, and nothing is touched, if a task is left in one of them."""
+        if self.populated():
+            return False
         try:
             for cgroup in (*reversed(list(self.descendants())), self):
                 cgroup.path.rmdir()

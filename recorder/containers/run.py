@@ -64,7 +64,10 @@ def remove_stale(notes: Path = NOTES) -> None:
         _, pid, start = note.name.split("-", 2)
         if pid.isdigit() and _start_time(int(pid)) == start:
             continue
-        path = Path(note.read_text())
+        try:
+            path = Path(note.read_text())
+        except FileNotFoundError:  # another run was quicker
+            continue
         # A note is ours alone to write; never follow one elsewhere all the same.
         if path.name == note.name and path.is_relative_to(mount) and not Cgroup(path, mount).remove():
             continue

@@ -72,7 +72,10 @@ class Backend(Protocol):
         """
 
     def drop(self, target: Target) -> None:
-        """No call that begins after the return counts for it; the slot still holds its bits."""
+        """No call that begins after the return counts for it; the slot still holds its bits.
+
+        Neither this nor `release` does anything to a slot that is another target's by now.
+        """
 
     def release(self, target: Target) -> None:
         """The slot may be used again. Only after drop, or after its end."""

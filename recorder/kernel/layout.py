@@ -151,6 +151,8 @@ class Counters(ctypes.Structure):
         ("joiners_full", ctypes.c_uint64),
         ("ring_full", ctypes.c_uint64),
         ("boundaries", ctypes.c_uint64),
+        ("max_children", ctypes.c_uint32),
+        ("padding", ctypes.c_uint32),
     )
 
 

@@ -29,28 +29,20 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_object__btf": (_P, (_P,)),
     "bpf_object__find_map_by_name": (_P, (_P, _S)),
     "bpf_object__find_program_by_name": (_P, (_P, _S)),
-    "bpf_object__next_map": (_P, (_P, _P)),
-    "bpf_object__next_program": (_P, (_P, _P)),
     "bpf_map__fd": (_I, (_P,)),
-    "bpf_map__name": (_S, (_P,)),
     "bpf_map__set_max_entries": (_I, (_P, _U32)),
     "bpf_map__initial_value": (_P, (_P, ctypes.POINTER(_SIZE))),
     "bpf_program__fd": (_I, (_P,)),
-    "bpf_program__name": (_S, (_P,)),
-    "bpf_program__attach": (_P, (_P,)),
-    "bpf_link__fd": (_I, (_P,)),
-    "bpf_link__destroy": (_I, (_P,)),
+    "bpf_raw_tracepoint_open": (_I, (_S, _I)),
     "bpf_map_update_elem": (_I, (_I, _P, _P, ctypes.c_uint64)),
     "bpf_map_lookup_elem": (_I, (_I, _P, _P)),
     "bpf_map_delete_elem": (_I, (_I, _P)),
     "bpf_map_get_next_key": (_I, (_I, _P, _P)),
-    "bpf_map_lookup_and_delete_elem": (_I, (_I, _P, _P)),
     "bpf_obj_pin": (_I, (_I, _S)),
     "bpf_obj_get": (_I, (_S,)),
     "bpf_obj_get_info_by_fd": (_I, (_I, _P, ctypes.POINTER(_U32))),
     "bpf_prog_test_run_opts": (_I, (_I, _P)),
     "btf__find_by_name_kind": (ctypes.c_int32, (_P, _S, _U32)),
-    "btf__find_by_name": (ctypes.c_int32, (_P, _S)),
     "btf__type_by_id": (_P, (_P, _U32)),
     "btf__name_by_offset": (_S, (_P, _U32)),
     "btf__resolve_size": (ctypes.c_int64, (_P, _U32)),
@@ -127,6 +119,21 @@ class Libbpf:
         return ctypes.get_errno() or errno.EIO
 
 
+# enum libbpf_errno (bpf/libbpf.h): codes of libbpf's own, above any errno.
+_LIBBPF_ERRORS = {
+    4000: "the ELF library failed",
+    4001: "not a BPF object file",
+    4002: "no kernel version",
+    4003: "made for another byte order",
+    4004: "internal error of libbpf",
+    4005: "a relocation failed",
+    4006: "the kernel's verifier refused it",
+    4007: "program too big",
+    4008: "needs another kernel version",
+    4009: "wrong program type",
+}
+
+
 def reason(code: int) -> str:
-    """The text of an errno, whatever its sign."""
-    return os.strerror(abs(code))
+    """The text of an errno or of one of libbpf's own codes, whatever its sign."""
+    return _LIBBPF_ERRORS.get(abs(code)) or os.strerror(abs(code))

@@ -14,6 +14,7 @@ from recorder.kernel.bitmap import calls_of
 from recorder.kernel.info import program_info
 from recorder.kernel.layout import ControlOp, JoinerState, SlotMode, SlotState
 from recorder.kernel.libbpf import Libbpf, TestRunOptions, reason
+from recorder.kernel.links import Links
 from recorder.kernel.loaded import LoadedObject
 from recorder.kernel.quiescence import wait_for_runs
 from recorder.kernel.ring import Ring, RingEvent
@@ -43,17 +44,20 @@ class LibbpfBackend:
             self._object = LoadedObject(self._libbpf, spec)
         self._maps = self._object.map_fds()
         self._programs = self._object.program_fds()
-        self._pinned = adopt is not None
+        self._links = Links(self._libbpf, self._programs, spec.attach, adopt / pins.LINKS if adopt else None)
         self._slots = SharedArray(self._maps["slots"], layout.Slot, spec.bounds.slots + 1)
         self._counters = SharedArray(self._maps["counters"], layout.Counters, 1)
         self._ring = Ring(self._maps["events"], spec.bounds.ring_bytes)
-        if adopt:
-            self._object.attach()
-        else:
+        if not adopt:
             self._initialise()
+        elif self._in_use():
+            # Whole already, unless who pinned it was killed in the middle of attaching.
+            self._links.attach()
+        else:
+            self._links.detach()
 
     def _initialise(self) -> None:
-        counters = layout.Counters(layout=layout.LAYOUT_VERSION)
+        counters = layout.Counters(layout=layout.LAYOUT_VERSION, max_children=self._spec.bounds.children)
         self._update("counters", ctypes.c_uint32(0), counters)
         for index in range(1, self._spec.bounds.slots + 1):
             value = ctypes.c_uint32(index)
@@ -89,7 +93,7 @@ class LibbpfBackend:
     def add(self, cgroup_id: int, mode: SlotMode, *, late: bool = False, mount_namespace: int = 0) -> Target:
         """As Backend.add."""
         # Attached first: the first call after the return is seen, and a child made meanwhile too.
-        self._object.attach()
+        self._links.attach()
         before = self._counters[0]
         index = self._control(ControlOp.CONTROL_ADD, cgroup_id, mode, late, mount_namespace)
         if not index:
@@ -107,11 +111,11 @@ class LibbpfBackend:
     def adopt(self, target: Target, children: Iterable[int]) -> None:
         """As Backend.adopt; a child beyond the bounds is in the target's ledger."""
         for child in children:
-            self._control(ControlOp.CONTROL_ADOPT, child, target.slot)
+            self._control(ControlOp.CONTROL_ADOPT, target.slot, target.generation, child)
 
     def watch(self, root_id: int, mode: SlotMode) -> None:
         """As Backend.watch."""
-        self._object.attach()
+        self._links.attach()
         code = self._update("roots", ctypes.c_uint64(root_id), layout.Root(mode=mode))
         if code == -errno.E2BIG:
             raise BpfLimit(f"all {self._spec.bounds.roots} places for watched cgroups are in use")
@@ -180,21 +184,23 @@ class LibbpfBackend:
 
     def drop(self, target: Target) -> None:
         """As Backend.drop."""
-        self._control(ControlOp.CONTROL_DROP, target.slot)
+        self._control(ControlOp.CONTROL_DROP, target.slot, target.generation)
         wait_for_runs()
 
     def release(self, target: Target) -> None:
         """As Backend.release; detaches when nothing is recorded or watched any more."""
-        self._control(ControlOp.CONTROL_RELEASE, target.slot)
+        self._control(ControlOp.CONTROL_RELEASE, target.slot, target.generation)
         self._detach_if_unused()
 
-    def _detach_if_unused(self) -> None:
+    def _in_use(self) -> bool:
         following = ctypes.c_uint64()
-        watched = (
-            self._libbpf.bpf_map_get_next_key(self._maps["roots"], None, ctypes.addressof(following)) == 0
-        )
-        if not watched and not self.targets():
-            self._object.detach()
+        roots = self._maps["roots"]
+        watched: int = self._libbpf.bpf_map_get_next_key(roots, None, ctypes.addressof(following))
+        return watched == 0 or bool(self.targets())
+
+    def _detach_if_unused(self) -> None:
+        if not self._in_use():
+            self._links.detach()
 
     def events(self) -> list[RingEvent]:
         """As Backend.events."""
@@ -225,13 +231,18 @@ class LibbpfBackend:
         )
 
     def pin(self, folder: Path) -> None:
-        """As Backend.pin; what is attached at this moment stays attached. Raises BpfLoadError."""
-        pins.pin(self._libbpf, folder, self._maps, self._programs, self._object.link_fds())
-        self._pinned = True
+        """As Backend.pin. Raises BpfLoadError; then nothing is pinned."""
+        pins.pin(self._libbpf, folder, self._maps, self._programs)
+        try:
+            self._links.pin(folder / pins.LINKS)
+        except BpfLoadError:
+            pins.unpin(folder)
+            raise
 
     def close(self) -> None:
         """As Backend.close."""
         self._ring.close()
         self._slots.close()
         self._counters.close()
+        self._links.close()
         self._object.close()

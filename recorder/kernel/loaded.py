@@ -1,4 +1,4 @@
-"""A BPF object in the kernel: opened, sized, loaded, attached; its maps and programs by name."""
+"""A BPF object in the kernel: opened, sized, loaded; its maps and programs by name."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from recorder.kernel.libbpf import Libbpf, reason
 from recorder.kernel.spec import ObjectSpec
 from recorder.model.errors import (
     BpfLoadError,
+    LayoutMismatch,
     MissingObject,
     NoBtf,
     NotPermitted,
@@ -25,7 +26,7 @@ KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
 
 
 class LoadedObject:
-    """A loaded object and its links. Nothing of it outlives `close`, but for what was pinned.
+    """A loaded object. Nothing of it outlives `close`, but for what was pinned.
 
     Raises MissingObject, NoBtf, NotPermitted, UnsupportedKernel, LayoutMismatch or
     BpfLoadError; then nothing is left in the kernel.
@@ -34,11 +35,11 @@ class LoadedObject:
     def __init__(self, libbpf: Libbpf, spec: ObjectSpec) -> None:
         self._libbpf = libbpf
         self._spec = spec
-        self._links: dict[str, int] = {}
         self._object = self._open()
         try:
-            check_layout(Btf(libbpf, libbpf.bpf_object__btf(self._object)), layout.STRUCTS, layout.ENUMS)
-            self._set_sizes()
+            btf = self._btf()
+            check_layout(btf, layout.STRUCTS, layout.ENUMS)
+            self._set_sizes(btf)
             self._load()
         except RecorderError:
             self.close()
@@ -55,14 +56,19 @@ class LoadedObject:
             )
         return handle
 
-    def _set_sizes(self) -> None:
+    def _btf(self) -> Btf:
+        handle: int | None = self._libbpf.bpf_object__btf(self._object)
+        if not handle:
+            raise LayoutMismatch(f"{self._spec.path} has no type information (BTF); build it anew (make bpf)")
+        return Btf(self._libbpf, handle)
+
+    def _set_sizes(self, btf: Btf) -> None:
         for name, entries in self._spec.max_entries.items():
             self._libbpf.bpf_map__set_max_entries(self._map(name), entries)
         size = ctypes.c_size_t()
         address = self._libbpf.bpf_map__initial_value(self._map(".rodata"), ctypes.byref(size))
         for name, value in self._spec.constants.items():
-            offset = Btf(self._libbpf, self._libbpf.bpf_object__btf(self._object)).variable(".rodata", name)
-            ctypes.c_uint32.from_address(address + offset).value = value
+            ctypes.c_uint32.from_address(address + btf.variable(".rodata", name)).value = value
 
     def _load(self) -> None:
         code: int = self._libbpf.bpf_object__load(self._object)
@@ -93,32 +99,8 @@ class LoadedObject:
         names = (*self._spec.attach, self._spec.control)
         return {name: int(self._libbpf.bpf_program__fd(self._program(name))) for name in names}
 
-    def attach(self) -> None:
-        """Attaches what is not attached yet; all or nothing. Raises BpfLoadError."""
-        for name in self._spec.attach:
-            if name in self._links:
-                continue
-            link: int | None = self._libbpf.bpf_program__attach(self._program(name))
-            if not link:
-                code = self._libbpf.last_error()
-                self.detach()
-                raise BpfLoadError(f"cannot attach {name}: {reason(code)}\n{self._libbpf.log()}".rstrip())
-            self._links[name] = link
-
-    def detach(self) -> None:
-        """Destroys the links, the hot path's first; pinned ones stay attached."""
-        for name in reversed(self._spec.attach):
-            link = self._links.pop(name, None)
-            if link is not None:
-                self._libbpf.bpf_link__destroy(link)
-
-    def link_fds(self) -> Mapping[str, int]:
-        """The links by their program's name."""
-        return {name: int(self._libbpf.bpf_link__fd(link)) for name, link in self._links.items()}
-
     def close(self) -> None:
         """May be repeated."""
-        self.detach()
         if self._object:
             self._libbpf.bpf_object__close(self._object)
             self._object = 0
