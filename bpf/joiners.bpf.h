@@ -9,11 +9,6 @@
 
 #include "table.bpf.h"
 
-static __always_inline __u32 mount_namespace(struct task_struct *task)
-{
-	return BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
-}
-
 /*
  * The executable lies on a mount of the task's own mount namespace. Not so for
  * a runtime that has entered the container but is still its own binary, for a
@@ -95,6 +90,7 @@ static __noinline int joiner_add(__u32 tgid, __u32 index, __u32 reference)
 
 	if (!slot || !all)
 		return 0;
+	slot->reference = reference;
 	for (int attempt = 0; attempt < 2; attempt++) {
 		struct joiner *old = bpf_map_lookup_elem(&joiners, &tgid);
 		struct joiner fresh = {
@@ -134,6 +130,16 @@ static __noinline int joiner_add(__u32 tgid, __u32 index, __u32 reference)
 	count(&slot->joiners_full);
 	count(&all->joiners_full);
 	return 0;
+}
+
+/*
+ * May a task of a container whose workload has started be a joiner whose attach
+ * event is still to come? A runtime's own process is, while it is in the mount
+ * namespace it came from, and when it is in the container's but not of it.
+ */
+static __always_inline int may_be_joiner(struct slot *slot, struct task_struct *task)
+{
+	return mount_namespace(task) == slot->reference || !executable_is_inside(task);
 }
 
 /*

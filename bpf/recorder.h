@@ -50,7 +50,7 @@ struct slot {
 	__s32 joiners; /* tasks in set-up now */
 	__u32 mount_namespace; /* of the workload; 0: not known */
 	__u32 children;
-	__u32 padding;
+	__u32 reference; /* mount namespace of who made the slot, or brought the last joiner in */
 	/* ledger */
 	__u64 unknown_number;
 	__u64 joiners_full;

@@ -114,7 +114,7 @@ static __noinline int first_sight(__u32 index, __u32 bit)
 			phase = PHASE_SETUP;
 			break;
 		}
-		if (executable_is_inside(task))
+		if (!may_be_joiner(slot, task))
 			break;
 		fresh.since_ns = bpf_ktime_get_ns();
 		fresh.bits[word] = mask;

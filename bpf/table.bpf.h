@@ -107,9 +107,14 @@ static __always_inline void table_remove_slot(__u32 slot)
 	bpf_for_each_map_elem(&table_overflow, remove_from_overflow, &slot, 0);
 }
 
+static __always_inline __u32 mount_namespace(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+}
+
 /* Takes a free slot for a target and enters it; 0: refused, and counted. */
 static __noinline int slot_take(__u64 cgroup_id, enum slot_mode mode, __u32 late,
-				__u32 mount_namespace)
+				__u32 workload_namespace)
 {
 	struct counters *all = totals();
 	struct slot *slot;
@@ -136,8 +141,9 @@ static __noinline int slot_take(__u64 cgroup_id, enum slot_mode mode, __u32 late
 	/* In mode exec whoever is no joiner is the workload, from the first call on. */
 	slot->started = late || mode == MODE_EXEC;
 	slot->joiners = 0;
-	slot->mount_namespace = mount_namespace;
+	slot->mount_namespace = workload_namespace;
 	slot->children = 0;
+	slot->reference = mount_namespace(bpf_get_current_task_btf());
 	slot->unknown_number = 0;
 	slot->joiners_full = 0;
 	slot->children_full = 0;

@@ -73,6 +73,23 @@ class TestRunOptions(ctypes.Structure):
     )
 
 
+# libbpf has one print function for the process, so there is one log; the callback must never be freed.
+_LINES: deque[str] = deque(maxlen=200)
+
+
+def _keep(level: int, form: bytes, arguments: int) -> int:
+    """Formats a log line as vprintf would; debug lines are too many to keep."""
+    if level > 1:
+        return 0
+    buffer = ctypes.create_string_buffer(4096)
+    length: int = ctypes.CDLL(None).vsnprintf(buffer, _SIZE(len(buffer)), _S(form), _P(arguments))
+    _LINES.append(buffer.value.decode(errors="replace").rstrip())
+    return length
+
+
+_KEEP = _PRINT(_keep)
+
+
 class Libbpf:
     """The library, with its log lines kept for error messages.
 
@@ -82,7 +99,6 @@ class Libbpf:
     def __init__(self) -> None:
         try:
             self._library = ctypes.CDLL(SONAME, use_errno=True)
-            self._libc = ctypes.CDLL(None)
         except OSError as error:
             raise MissingLibrary(
                 f"cannot load {SONAME}: {error}; install libbpf 1.1 or newer (Debian: libbpf1)"
@@ -91,26 +107,16 @@ class Libbpf:
             function = getattr(self._library, name)
             function.restype = result
             function.argtypes = arguments
-        self._lines: deque[str] = deque(maxlen=200)
-        self._callback = _PRINT(self._keep)
-        self._library.libbpf_set_print(self._callback)
+        self._library.libbpf_set_print(_KEEP)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._library, name)
 
-    def _keep(self, level: int, form: bytes, arguments: int) -> int:
-        """Formats a log line as vprintf would; debug lines are too many to keep."""
-        if level > 1:
-            return 0
-        buffer = ctypes.create_string_buffer(4096)
-        length: int = self._libc.vsnprintf(buffer, _SIZE(len(buffer)), _S(form), _P(arguments))
-        self._lines.append(buffer.value.decode(errors="replace").rstrip())
-        return length
-
-    def log(self, last: int = 12) -> str:
-        """The last lines that libbpf said, and forgets them."""
-        lines = list(self._lines)[-last:]
-        self._lines.clear()
+    @staticmethod
+    def log(last: int = 12) -> str:
+        """The last lines that libbpf said in this process, and forgets them."""
+        lines = list(_LINES)[-last:]
+        _LINES.clear()
         return "\n".join(lines)
 
     @staticmethod
