@@ -7,7 +7,20 @@
 #ifndef JOINERS_BPF_H
 #define JOINERS_BPF_H
 
+#include <linux/errno.h>
 #include "table.bpf.h"
+
+/* The mount namespace of the mount that the executable lies on; 0: none, as for a memfd. */
+static __always_inline __u32 executable_namespace(struct task_struct *task)
+{
+	struct vfsmount *vfsmount = BPF_CORE_READ(task, mm, exe_file, f_path.mnt);
+	struct mount *mount;
+
+	if (!vfsmount)
+		return 0;
+	mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+	return BPF_CORE_READ(mount, mnt_ns, ns.inum);
+}
 
 /*
  * The executable lies on a mount of the task's own mount namespace. Not so for
@@ -16,13 +29,9 @@
  */
 static __always_inline int executable_is_inside(struct task_struct *task)
 {
-	struct vfsmount *vfsmount = BPF_CORE_READ(task, mm, exe_file, f_path.mnt);
-	struct mount *mount;
+	__u32 home = executable_namespace(task);
 
-	if (!vfsmount)
-		return 0;
-	mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	return BPF_CORE_READ(mount, mnt_ns, ns.inum) == mount_namespace(task);
+	return home && home == mount_namespace(task);
 }
 
 static __always_inline struct joiner *joiner_of(__u32 tgid, __u32 index, struct slot *slot)
@@ -109,6 +118,8 @@ static __noinline int joiner_add(__u32 tgid, __u32 index, __u32 reference)
 
 			if (was == JOINER_SETUP || was == JOINER_UNDECIDED)
 				return 0;
+			if (slot->mode == MODE_EXEC)
+				return 0; /* a member that was below, see remember_member */
 			old->reference = reference;
 			was = __sync_lock_test_and_set(&old->state, JOINER_SETUP);
 			if (was == JOINER_SETUP)
@@ -142,19 +153,54 @@ static __always_inline int may_be_joiner(struct slot *slot, struct task_struct *
 	return mount_namespace(task) == slot->reference || !executable_is_inside(task);
 }
 
+/* A member of the target that is not in set-up. */
+static __always_inline int is_member(__u64 cgroup_id, __u32 tgid, __u32 index, struct slot *slot)
+{
+	return table_find(cgroup_id) == index && !in_setup(joiner_of(tgid, index, slot));
+}
+
+/* So that its move back up, whose source no event tells, is known for what it is. */
+static __noinline int remember_member(__u32 tgid, __u32 index)
+{
+	struct slot *slot = slot_at(index);
+	struct joiner member = { .slot = index, .state = JOINER_CONFIRMED };
+
+	if (!slot)
+		return 0;
+	member.generation = slot->generation;
+	if (bpf_map_update_elem(&joiners, &tgid, &member, BPF_NOEXIST) == -E2BIG)
+		count(&slot->joiners_full);
+	return 0;
+}
+
 /*
  * Is the moved task a member already? Nested hierarchies (systemd or another
  * runtime inside the container) move their own processes between children of
- * the target; that is work, not set-up.
+ * the target; that is work, not set-up. A member of a container has its
+ * executable on a mount of the workload's namespace, or of another that is not
+ * the runtime's; also after it left that namespace by unshare.
  */
-static __always_inline int moves_within(struct slot *slot, __u64 destination,
-					struct task_struct *task, int moves_itself)
+static __always_inline int moves_within(struct slot *slot, __u32 index, __u64 destination,
+					struct task_struct *task, int moves_itself,
+					__u32 reference)
 {
-	if (slot->mode == MODE_CONTAINER)
-		return slot->started && slot->mount_namespace &&
-		       mount_namespace(task) == slot->mount_namespace &&
-		       executable_is_inside(task);
-	return moves_itself && destination != slot->cgroup_id;
+	if (slot->mode == MODE_CONTAINER) {
+		__u32 home = executable_namespace(task);
+
+		if (!slot->started || home == reference)
+			return 0;
+		/* Runtimes have their processes moved; and a namespace that all have left is none. */
+		return moves_itself || (home && (home == slot->mount_namespace ||
+						 home == mount_namespace(task)));
+	}
+	if (!moves_itself)
+		return 0;
+	if (destination != slot->cgroup_id) {
+		remember_member(task->tgid, index);
+		return 1;
+	}
+	return is_member(BPF_CORE_READ(task, real_parent, cgroups, dfl_cgrp, kn, id),
+			 BPF_CORE_READ(task, real_parent, tgid), index, slot);
 }
 
 #endif

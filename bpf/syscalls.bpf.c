@@ -220,7 +220,7 @@ int BPF_PROG(on_cgroup_attach_task, struct cgroup *cgroup, const char *path,
 	__u32 tgid = task->tgid;
 	int moves_itself = writer->tgid == task->tgid;
 	struct slot *slot;
-	__u32 index;
+	__u32 index, reference;
 
 	if (!is_v2(cgroup))
 		return 0;
@@ -233,12 +233,13 @@ int BPF_PROG(on_cgroup_attach_task, struct cgroup *cgroup, const char *path,
 		joiner_forget(tgid);
 		return 0;
 	}
-	if (!moves_itself && table_find(cgroup_of(writer)) == index &&
-	    !in_setup(joiner_of(writer->tgid, index, slot)))
+	if (!moves_itself && is_member(cgroup_of(writer), writer->tgid, index, slot))
 		return 0; /* a member arranges its own */
-	if (moves_within(slot, id, task, moves_itself))
+	/* Who moves itself may have left the namespace that it came from. */
+	reference = moves_itself ? slot->reference : mount_namespace(writer);
+	if (moves_within(slot, index, id, task, moves_itself, reference))
 		return 0;
-	joiner_add(tgid, index, mount_namespace(writer));
+	joiner_add(tgid, index, reference);
 	return 0;
 }
 
@@ -263,7 +264,11 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	if (slot->joiners <= 0)
 		return 0;
 	joiner = joiner_of(parent->tgid, index, slot);
-	if (in_setup(joiner))
+	/*
+	 * In mode exec its parent may never exec, and then is workload, as is
+	 * all that it starts: what the child does before its own exec as well.
+	 */
+	if (joiner && joiner->state == JOINER_SETUP)
 		joiner_add(child->tgid, index, joiner->reference);
 	return 0;
 }

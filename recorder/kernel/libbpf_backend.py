@@ -241,8 +241,8 @@ class LibbpfBackend:
 
     def close(self) -> None:
         """As Backend.close."""
+        self._links.close()  # first: nothing is to run on if the rest fails
         self._ring.close()
         self._slots.close()
         self._counters.close()
-        self._links.close()
         self._object.close()

@@ -92,7 +92,9 @@ class Ring:
         return self._fd
 
     def close(self) -> None:
-        """Unmaps; the ring itself belongs to whoever loaded or pinned it."""
+        """Unmaps, and may be repeated; the ring itself belongs to whoever loaded or pinned it."""
+        if self._data_map.closed:
+            return
         del self._consumer
         self._words.release()
         self._producer.release()
