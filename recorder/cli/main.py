@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from recorder import __version__
-from recorder.cli import check, record
+from recorder.cli import check, profile, record
 from recorder.cli.arguments import Parser
 from recorder.cli.status import COULD_NOT, RECORDER_FAILED, other_status, say_failure
 from recorder.model.errors import InternalError, Interrupted, RecorderError
@@ -23,6 +23,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"recorder {__version__}")
     commands = top.add_subparsers(dest="command_name", metavar="COMMAND", required=True)
     record.add_parser(commands)
+    profile.add_parser(commands)
     check.add_parser(commands)
     return top
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from recorder.cli.arguments import Commands
 from recorder.cli.command import Command, find_user
-from recorder.cli.output import BASED, FORMATS, STDOUT, check_output, write_output
+from recorder.cli.output import STDOUT
 from recorder.cli.recording import Recording
+from recorder.cli.result import add_options, check_options, emit
 from recorder.cli.signals import FORWARDED, Mask, blocked
 from recorder.cli.status import record_status, say_failure
-from recorder.cli.summary import LiveLine, say_summary
+from recorder.cli.summary import LiveLine
 from recorder.containers.cgroup import cgroup2_mount, find_cgroup
 from recorder.containers.run import RunCgroup
 from recorder.kernel.libbpf_backend import LibbpfBackend
@@ -29,7 +30,7 @@ from recorder.model.errors import (
 )
 from recorder.model.record import Record
 from recorder.profiles.base import Base, resolve_base
-from recorder.profiles.label import dns_label, is_object_name
+from recorder.profiles.label import dns_label
 
 TICK = 0.25
 """Seconds between two looks while a recording runs."""
@@ -54,25 +55,7 @@ def add_parser(commands: Commands) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "-f",
-        "--format",
-        default="seccomp",
-        metavar="FORMAT",
-        help="seccomp: SeccompProfile YAML (default); oci: JSON for an OCI runtime; "
-        "record: what was seen, as JSON; names: the workload's calls, one a line",
-    )
-    parser.add_argument("-o", "--output", default=STDOUT, metavar="FILE", help="default: -, which is stdout")
-    parser.add_argument(
-        "--base",
-        default="auto",
-        metavar="BASE",
-        help="what a container runtime itself needs under the profile: auto (default), none, runc, crun or a "
-        "version of one; see docs/profiles.md",
-    )
-    parser.add_argument(
-        "--name", metavar="N", help="the profile's name (default: from COMMAND or the cgroup)"
-    )
+    add_options(parser)
     parser.add_argument(
         "--duration", type=float, metavar="S", help="end after S seconds (COMMAND gets SIGTERM)"
     )
@@ -115,8 +98,7 @@ def _check(options: argparse.Namespace) -> _Request:
             "give either --cgroup PATH or -- COMMAND, "
             + ("not both" if command else "one of them; see: recorder record --help")
         )
-    if options.format not in FORMATS:
-        raise UsageError(f"--format: there is no format {options.format!r}; one of {', '.join(FORMATS)}")
+    check_options(options)
     if options.duration is not None and not 0 < options.duration < 1e9:
         raise UsageError(f"--duration: {options.duration} is not a number of seconds above 0")
     for option, given in (("--user", options.user), ("--kill-on-exit", options.kill_on_exit)):
@@ -124,13 +106,8 @@ def _check(options: argparse.Namespace) -> _Request:
             raise UsageError(f"{option} is for a COMMAND; with --cgroup nothing is started")
     if command and options.phases == "container":
         raise UsageError("--phases container is for a --cgroup that an OCI runtime fills, not for a COMMAND")
-    if options.name is not None and not is_object_name(options.name):
-        raise UsageError(
-            f"--name: {options.name!r} is no object name: at most 253 lower-case letters, digits, '-' and '.'"
-        )
     name = options.name or dns_label(command[0] if command else options.cgroup)
     base = resolve_base(options.base)
-    check_output(options.output)
     if os.geteuid() != 0:
         raise NotPermitted(
             "recording needs root, to load BPF programs and to make a cgroup; run it with sudo"
@@ -158,29 +135,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _write(request: _Request, record: Record) -> None:
     options = request.options
-    text = FORMATS[options.format](record, request.name, request.base)
-    write_output(options.output, text)
-    added = _added(record, request.base) if options.format in BASED else None
-    where = "standard output" if options.output == STDOUT else options.output
-    say_summary(record, f"{options.format} on {where}" if where != options.output else where, added)
+    emit(record, options, request.name, request.base)
     if options.strict and not record.verdict.complete:
         raise Incomplete(
             f"the record is not complete ({record.verdict}); the result was written all the same"
         )
-
-
-def _added(record: Record, base: Base) -> dict[str, tuple[str, ...]]:
-    """The names of the profile that the record does not have, by who adds them."""
-    from recorder.profiles.always import always
-    from recorder.profiles.composition import compose
-
-    parts = compose(record, base)
-    recorded = frozenset[str]().union(*parts.recorded.values())
-    own = frozenset[str]().union(*(always(abi) for abi in parts.abis))
-    return {
-        "the kernel's own calls": tuple(sorted(own - recorded)),
-        f"base {base.name}": tuple(sorted(base.names - recorded - own)),
-    }
 
 
 @dataclass(slots=True)

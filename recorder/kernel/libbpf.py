@@ -51,6 +51,10 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 _PRINT = ctypes.CFUNCTYPE(_I, _I, _S, _P)
 
 
+# __LIBBPF_ERRNO__START (bpf/libbpf_legacy.h): above any errno.
+_FIRST_OWN_ERROR = 4000
+
+
 class TestRunOptions(ctypes.Structure):
     """struct bpf_test_run_opts (bpf/bpf.h)."""
 
@@ -125,21 +129,10 @@ class Libbpf:
         return ctypes.get_errno() or errno.EIO
 
 
-# enum libbpf_errno (bpf/libbpf.h): codes of libbpf's own, above any errno.
-_LIBBPF_ERRORS = {
-    4000: "the ELF library failed",
-    4001: "not a BPF object file",
-    4002: "no kernel version",
-    4003: "made for another byte order",
-    4004: "internal error of libbpf",
-    4005: "a relocation failed",
-    4006: "the kernel's verifier refused it",
-    4007: "program too big",
-    4008: "needs another kernel version",
-    4009: "wrong program type",
-}
-
-
 def reason(code: int) -> str:
-    """The text of an errno or of one of libbpf's own codes, whatever its sign."""
-    return _LIBBPF_ERRORS.get(abs(code)) or os.strerror(abs(code))
+    """The text of an errno or of one of libbpf's own codes (from 4000 on), whatever its sign."""
+    if abs(code) < _FIRST_OWN_ERROR:
+        return os.strerror(abs(code))
+    text = ctypes.create_string_buffer(200)
+    ctypes.CDLL(SONAME).libbpf_strerror(abs(code), text, _SIZE(len(text)))
+    return text.value.decode(errors="replace")
