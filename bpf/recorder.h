@@ -51,6 +51,8 @@ struct slot {
 	__u32 mount_namespace; /* of the workload; 0: not known */
 	__u32 children;
 	__u32 reference; /* mount namespace of who made the slot, or brought the last joiner in */
+	__u32 index;     /* its own, in the array of slots */
+	__u32 padding;
 	/* ledger */
 	__u64 unknown_number;
 	__u64 joiners_full;
@@ -135,7 +137,7 @@ enum control_op {
 /* First change of any struct or enum above: one more. */
 #define RECORDER_LAYOUT 1
 
-_Static_assert(sizeof(struct slot) == 96 + 2 * 8 * BITMAP_WORDS, "slot");
+_Static_assert(sizeof(struct slot) == 104 + 2 * 8 * BITMAP_WORDS, "slot");
 _Static_assert(sizeof(struct set) == 64, "set: one cache line");
 _Static_assert(sizeof(struct joiner) == 32 + 8 * BITMAP_WORDS, "joiner");
 _Static_assert(sizeof(struct event) == 48, "event");

@@ -129,14 +129,10 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u32 index = table_find(cgroup_of(task));
-	struct slot *slot;
+	struct slot *slot = slot_find(cgroup_of(task));
 	__u32 bit, word;
 	__u64 seen;
 
-	if (!index)
-		return 0;
-	slot = slot_at(index);
 	if (!slot)
 		return 0;
 	bit = call_bit(task, number);
@@ -152,7 +148,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	}
 	if (seen & (1ULL << (bit % 64)))
 		return 0;
-	first_sight(index, bit);
+	first_sight(slot->index, bit);
 	return 0;
 }
 
@@ -353,13 +349,14 @@ int control(struct bpf_raw_tracepoint_args *ctx)
 	if (op == CONTROL_ADOPT)
 		return table_find(ctx->args[3]) ? 0 : slot_adopt(ctx->args[3], index);
 	if (op == CONTROL_DROP) {
-		table_remove_slot(index);
+		table_drop(index);
 		if (__sync_lock_test_and_set(&slot->state, SLOT_ENDED) != SLOT_ACTIVE)
 			return 0;
 		slot->ended_ns = bpf_ktime_get_boot_ns();
 		return 1;
 	}
 	if (op == CONTROL_RELEASE && slot->state == SLOT_ENDED) {
+		table_free(index);
 		slot->state = SLOT_FREE;
 		return !bpf_map_push_elem(&free_slots, &index, 0);
 	}

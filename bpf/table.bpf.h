@@ -11,12 +11,37 @@
 
 struct bpf_map;
 
+/* In place of an id: being filled; dropped, and not to be used yet. */
 #define CLAIMED (~0ULL)
+#define DROPPED (~1ULL)
+#define DROPPED_SLOT (1U << 31)
 
 /* kernfs ids are consecutive: Fibonacci hashing spreads them over the sets. */
 static __always_inline __u32 set_of(__u64 id)
 {
 	return (__u32)((id * 0x9E3779B97F4A7C15ULL) >> 32) & set_mask;
+}
+
+/* Out of line, so that the hot path keeps few registers and no copy of the id. */
+static __noinline int overflow_find(__u64 id)
+{
+	__u32 *slot = bpf_map_lookup_elem(&table_overflow, &id);
+
+	return slot && !(*slot & DROPPED_SLOT) ? *slot : 0;
+}
+
+/* Where a cgroup's slot stands in its set; NULL: it is not there. */
+static __always_inline __u32 *set_find(struct set *set, __u64 id)
+{
+	if (set->id[0] == id)
+		return &set->slot[0];
+	if (set->id[1] == id)
+		return &set->slot[1];
+	if (set->id[2] == id)
+		return &set->slot[2];
+	if (set->id[3] == id)
+		return &set->slot[3];
+	return NULL;
 }
 
 /* The slot that counts for a cgroup; 0: none. */
@@ -28,18 +53,35 @@ static __always_inline __u32 table_find(__u64 id)
 
 	if (!set)
 		return 0;
-	if (set->id[0] == id)
-		return set->slot[0];
-	if (set->id[1] == id)
-		return set->slot[1];
-	if (set->id[2] == id)
-		return set->slot[2];
-	if (set->id[3] == id)
-		return set->slot[3];
-	if (!set->overflowed)
-		return 0;
-	slot = bpf_map_lookup_elem(&table_overflow, &id);
-	return slot ? *slot : 0;
+	slot = set_find(set, id);
+	if (slot)
+		return *slot;
+	return set->overflowed ? overflow_find(id) : 0;
+}
+
+/*
+ * The same as a pointer, for the hot path. An inlined array lookup reads its
+ * key through the pointer that it is given: the table's own memory will do, and
+ * a store to the stack with a load behind it costs a tenth of the whole path.
+ */
+static __always_inline struct slot *slot_find(__u64 id)
+{
+	__u32 index = set_of(id);
+	struct set *set = bpf_map_lookup_elem(&table, &index);
+	__u32 *key;
+
+	if (!set)
+		return NULL;
+	key = set_find(set, id);
+	if (!key) {
+		if (!set->overflowed)
+			return NULL;
+		index = overflow_find(id);
+		if (!index)
+			return NULL;
+		key = &index;
+	}
+	return bpf_map_lookup_elem(&slots, key);
 }
 
 /* 1: in the table; 0: there is no place. */
@@ -80,31 +122,56 @@ static __noinline int table_remove(__u64 id)
 	return 1;
 }
 
-static long remove_from_set(struct bpf_map *map, const void *key, struct set *set, __u32 *slot)
+static long drop_in_set(struct bpf_map *map, const void *key, struct set *set, __u32 *slot)
 {
 	for (int way = 0; way < SET_WAYS; way++) {
 		__u64 id = set->id[way];
 
-		if (id && id != CLAIMED && set->slot[way] == *slot)
-			__sync_val_compare_and_swap(&set->id[way], id, 0);
+		if (id && id != CLAIMED && id != DROPPED && set->slot[way] == *slot)
+			__sync_val_compare_and_swap(&set->id[way], id, DROPPED);
 	}
 	return 0;
 }
 
-static long remove_from_overflow(struct bpf_map *map, __u64 *id, __u32 *owner, __u32 *slot)
+static long drop_in_overflow(struct bpf_map *map, const void *id, __u32 *owner, __u32 *slot)
+{
+	if (*owner == *slot)
+		*owner |= DROPPED_SLOT;
+	return 0;
+}
+
+/*
+ * A living target and its children are found no more. Their places stay taken
+ * until user space has waited for all runs that may have found them: a run that
+ * was between an id and its slot would read another target's.
+ */
+static __always_inline void table_drop(__u32 slot)
+{
+	bpf_for_each_map_elem(&table, drop_in_set, &slot, 0);
+	bpf_for_each_map_elem(&table_overflow, drop_in_overflow, &slot, 0);
+}
+
+static long free_in_set(struct bpf_map *map, const void *key, struct set *set, __u32 *slot)
+{
+	for (int way = 0; way < SET_WAYS; way++)
+		if (set->id[way] == DROPPED && set->slot[way] == *slot)
+			__sync_val_compare_and_swap(&set->id[way], DROPPED, 0);
+	return 0;
+}
+
+static long free_in_overflow(struct bpf_map *map, __u64 *id, __u32 *owner, __u32 *slot)
 {
 	__u64 key = *id;
 
-	if (*owner == *slot)
+	if (*owner == (*slot | DROPPED_SLOT))
 		table_remove(key);
 	return 0;
 }
 
-/* Removes a target and all child cgroups that count for it. */
-static __always_inline void table_remove_slot(__u32 slot)
+static __always_inline void table_free(__u32 slot)
 {
-	bpf_for_each_map_elem(&table, remove_from_set, &slot, 0);
-	bpf_for_each_map_elem(&table_overflow, remove_from_overflow, &slot, 0);
+	bpf_for_each_map_elem(&table, free_in_set, &slot, 0);
+	bpf_for_each_map_elem(&table_overflow, free_in_overflow, &slot, 0);
 }
 
 static __always_inline __u32 mount_namespace(struct task_struct *task)
@@ -137,6 +204,7 @@ static __noinline int slot_take(__u64 cgroup_id, enum slot_mode mode, __u32 late
 	slot->begun_ns = bpf_ktime_get_boot_ns();
 	slot->ended_ns = 0;
 	slot->generation = __sync_fetch_and_add(&all->generation, 1) + 1;
+	slot->index = index;
 	slot->mode = mode;
 	/* In mode exec whoever is no joiner is the workload, from the first call on. */
 	slot->started = late || mode == MODE_EXEC;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from recorder.cli.arguments import Commands
 from recorder.cli.machine import examine
@@ -24,6 +23,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Returns 0 if all that is needed is there, else 1."""
+    import json
+
     findings = examine()
     able = all(finding.good or not finding.needed for finding in findings)
     if options.json:

@@ -28,7 +28,6 @@ from recorder.model.record import (
     SightKey,
     Source,
 )
-from recorder.model.syscall import syscall_name
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PHASES = {"exec": SlotMode.MODE_EXEC, "container": SlotMode.MODE_CONTAINER}
@@ -140,6 +139,9 @@ class Recording:
 
 def _unnamed(calls: Mapping[CallKey, Numbers]) -> int:
     """Numbers of the workload that no table names: a profile cannot allow them."""
+    # The tables are large, and not needed before the BPF object was loaded, when memory is at its peak.
+    from recorder.model.syscall import syscall_name
+
     return sum(
         syscall_name(key.abi, number) is None
         for key, numbers in calls.items()

@@ -11,11 +11,12 @@ from recorder.cli.recording import Recording
 from recorder.model.ledger import CAUSES
 from recorder.model.numbers import Numbers
 from recorder.model.record import CallKey, Phase, Record
-from recorder.profiles.names import abi_label
 
 
 def _counts(calls: Mapping[int, Numbers]) -> str:
     """Like `31 (x86_64 29, i386 2)`; the ABIs only where there are several."""
+    from recorder.profiles.names import abi_label
+
     total = sum(len(numbers) for numbers in calls.values())
     if len(calls) < 2:
         (abi,) = calls or (0,)

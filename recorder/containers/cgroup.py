@@ -17,6 +17,9 @@ from recorder.model.errors import CgroupNotFound, NoCgroup2, NotPermitted
 
 MOUNTS = Path("/proc/self/mounts")
 
+# No such file; or the cgroup was removed between the opening of a file and its reading.
+_GONE = (errno.ENOENT, errno.ENODEV)
+
 
 def _unescape(field: str) -> str:
     """Spaces and the like are octal escapes in mounts(5)."""
@@ -75,7 +78,7 @@ class Cgroup:
                 found.update(int(line) for line in (cgroup.path / "cgroup.procs").read_text().split())
             except OSError as error:
                 # Gone meanwhile, or a threaded cgroup, whose root lists its processes.
-                if error.errno not in (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP):
+                if error.errno not in (*_GONE, errno.EOPNOTSUPP):
                     raise
         return sorted(found)
 
@@ -83,7 +86,10 @@ class Cgroup:
         """Whether any task is in it or below it."""
         try:
             events = (self.path / "cgroup.events").read_text()
-        except FileNotFoundError:  # gone; or the root, which has no such file and never is empty
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+            # The root has no such file, and never is empty.
             return self.path == self.mount
         return "populated 1" in events
 

@@ -55,8 +55,14 @@ def calls_in_flight(pids: Iterable[int], proc: Path = Path("/proc")) -> Mapping[
             except (OSError, IndexError):
                 continue
             # "running" has no call; -1 is a task stopped outside any.
-            if word.lstrip("-").isdigit() and int(word) >= 0:
-                number = int(word) & ~_X32_BIT
-                if number < abi.limit:
-                    found.setdefault(abi, set()).add(number)
+            if not word.lstrip("-").isdigit() or int(word) < 0:
+                continue
+            number = int(word)
+            called_by = abi
+            if abi in (Abi.X86_64, Abi.X32):
+                # A 64-bit program may make calls of x32, and the reverse: the mark decides.
+                called_by = Abi.X32 if number & _X32_BIT else Abi.X86_64
+                number &= ~_X32_BIT
+            if number < called_by.limit:
+                found.setdefault(called_by, set()).add(number)
     return {abi: Numbers.of(numbers) for abi, numbers in found.items()}

@@ -69,6 +69,7 @@ def remove_stale(notes: Path = NOTES) -> None:
         except FileNotFoundError:  # another run was quicker
             continue
         # A note is ours alone to write; never follow one elsewhere all the same.
-        if path.name == note.name and path.is_relative_to(mount) and not Cgroup(path, mount).remove():
+        ours = path.name == note.name and path.is_relative_to(mount) and ".." not in path.parts
+        if ours and not Cgroup(path, mount).remove():
             continue
         note.unlink(missing_ok=True)

@@ -89,6 +89,8 @@ class Slot(ctypes.Structure):
         ("mount_namespace", ctypes.c_uint32),
         ("children", ctypes.c_uint32),
         ("reference", ctypes.c_uint32),
+        ("index", ctypes.c_uint32),
+        ("padding", ctypes.c_uint32),
         ("unknown_number", ctypes.c_uint64),
         ("joiners_full", ctypes.c_uint64),
         ("children_full", ctypes.c_uint64),

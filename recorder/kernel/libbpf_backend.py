@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,7 @@ from recorder.kernel.loaded import LoadedObject
 from recorder.kernel.quiescence import wait_for_runs
 from recorder.kernel.ring import Ring, RingEvent
 from recorder.kernel.spec import ObjectSpec
-from recorder.model.errors import BpfLimit, BpfLoadError
+from recorder.model.errors import BpfError, BpfLimit, BpfLoadError
 from recorder.model.ledger import Ledger
 
 _BPF_NOEXIST = 1
@@ -93,12 +94,12 @@ class LibbpfBackend:
     def add(self, cgroup_id: int, mode: SlotMode, *, late: bool = False, mount_namespace: int = 0) -> Target:
         """As Backend.add."""
         # Attached first: the first call after the return is seen, and a child made meanwhile too.
-        self._links.attach()
-        before = self._counters[0]
-        index = self._control(ControlOp.CONTROL_ADD, cgroup_id, mode, late, mount_namespace)
-        if not index:
+        with self._attached():
+            before = self._counters[0]
+            index = self._control(ControlOp.CONTROL_ADD, cgroup_id, mode, late, mount_namespace)
+            if index:
+                return Target(index, self._slots[index].generation, cgroup_id)
             after = self._counters[0]
-            self._detach_if_unused()
             if after.slots_full > before.slots_full:
                 raise BpfLimit(f"all {self._spec.bounds.slots} slots are in use; end a recording first")
             if after.table_full > before.table_full:
@@ -106,7 +107,6 @@ class LibbpfBackend:
                     "the lookup table is full; end a recording first, or raise the number of slots"
                 )
             raise BpfLimit(f"cgroup {cgroup_id} is being recorded already")
-        return Target(index, self._slots[index].generation, cgroup_id)
 
     def adopt(self, target: Target, children: Iterable[int]) -> None:
         """As Backend.adopt; a child beyond the bounds is in the target's ledger."""
@@ -115,11 +115,11 @@ class LibbpfBackend:
 
     def watch(self, root_id: int, mode: SlotMode) -> None:
         """As Backend.watch."""
-        self._links.attach()
-        code = self._update("roots", ctypes.c_uint64(root_id), layout.Root(mode=mode))
-        if code == -errno.E2BIG:
-            raise BpfLimit(f"all {self._spec.bounds.roots} places for watched cgroups are in use")
-        self._check(code, "watch a cgroup")
+        with self._attached():
+            code = self._update("roots", ctypes.c_uint64(root_id), layout.Root(mode=mode))
+            if code == -errno.E2BIG:
+                raise BpfLimit(f"all {self._spec.bounds.roots} places for watched cgroups are in use")
+            self._check(code, "watch a cgroup")
 
     def unwatch(self, root_id: int) -> None:
         """As Backend.unwatch."""
@@ -191,6 +191,16 @@ class LibbpfBackend:
         """As Backend.release; detaches when nothing is recorded or watched any more."""
         self._control(ControlOp.CONTROL_RELEASE, target.slot, target.generation)
         self._detach_if_unused()
+
+    @contextlib.contextmanager
+    def _attached(self) -> Iterator[None]:
+        """Attaches for something new; if that fails, nothing stays attached for it."""
+        self._links.attach()
+        try:
+            yield
+        except BpfError:
+            self._detach_if_unused()
+            raise
 
     def _in_use(self) -> bool:
         following = ctypes.c_uint64()

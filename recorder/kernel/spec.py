@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 from recorder.kernel import layout
@@ -94,7 +93,7 @@ class ObjectSpec:
 
 def object_path(name: str) -> Path:
     """Where a compiled object lies in the installed package."""
-    return Path(str(files("recorder.kernel") / "objects" / name))
+    return Path(__file__).parent / "objects" / name
 
 
 def syscalls_spec(bounds: Bounds, path: Path | None = None) -> ObjectSpec:
