@@ -1,0 +1,1 @@
+"""What recording costs, measured: see README.md."""

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A process that makes system calls when it is asked to, on one CPU.
+ *
+ *   syscall_loop CPU
+ *
+ * Each line "BATCHES CALLS" on stdin is answered by one line on stdout: the
+ * nanoseconds per getppid of the fastest batch. Time is the thread's own CPU time, so
+ * that others who run on the CPU meanwhile are not counted.
+ */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static double now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return now.tv_sec * 1e9 + now.tv_nsec;
+}
+
+static double batch_ns(long calls)
+{
+	double begun = now_ns();
+
+	for (long call = 0; call < calls; call++)
+		syscall(SYS_getppid);
+	return now_ns() - begun;
+}
+
+int main(int argc, char **argv)
+{
+	long batches, calls;
+	cpu_set_t cpus;
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s CPU\n", argv[0]);
+		return 2;
+	}
+	CPU_ZERO(&cpus);
+	CPU_SET(atoi(argv[1]), &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus)) {
+		perror("sched_setaffinity");
+		return 1;
+	}
+	while (scanf("%ld %ld", &batches, &calls) == 2) {
+		double fastest = batch_ns(calls); /* warms up; it may be the slowest */
+
+		for (long batch = 0; batch < batches; batch++) {
+			double took = batch_ns(calls);
+
+			if (took < fastest)
+				fastest = took;
+		}
+		printf("%.3f\n", fastest / calls);
+		fflush(stdout);
+	}
+	return 0;
+}
