@@ -147,35 +147,18 @@ cat "$work/recorder.log"
 # --- 2
 
 heading "2. What was seen, and the profile made from it"
-.venv/bin/python - "$RESULTS" "$(runc --version | sed -n 's/^runc version //p')" <<'PYTHON'
-import sys
-import textwrap
-from pathlib import Path
-
-from recorder.model.wire import from_json
-from recorder.profiles.base import resolve_base
-from recorder.profiles.composition import compose
-from recorder.profiles.names import spelled_calls
-from recorder.profiles.seccomp import build
-from recorder.profiles.seccomp_oci import to_oci
-from recorder.profiles.seccomp_yaml import to_yaml
-
-results, version = Path(sys.argv[1]), sys.argv[2]
-record = from_json((results / "record.json").read_text())
-base = resolve_base("auto", "runc", version)
-profile = build(record, name="redis-server", base=base)
-(results / "redis-server.yaml").write_text(to_yaml(profile))
-(results / "redis-server.json").write_text(to_oci(profile))
-
-seen = spelled_calls(record)
-more = sorted(compose(record, base).allowed - set(seen))
-for title, names in (
-    (f"{len(seen)} system calls of redis-server:", seen),
-    (f"{len(more)} more for the kernel's own needs and for runc {version} (base {base.name}):", more),
-):
-    print(title)
-    print(textwrap.fill(" ".join(names), 100, initial_indent="  ", subsequent_indent="  "))
-PYTHON
+make_profile() { # FORMAT WORD...: from the record, with what this machine's runc needs
+	run "$RECORDER" profile -f "$1" --base "runc-$version" "${@:2}" "$RESULTS/record.json"
+}
+run() {
+	say "$(printf '%q ' "$@")"
+	"$@"
+}
+version=$(runc --version | sed -n 's/^runc version \([0-9.]*\).*/\1/p')
+say "$RECORDER profile -f names $RESULTS/record.json"
+"$RECORDER" profile -f names "$RESULTS/record.json" 2>/dev/null | fmt -w 96 | sed 's/^/  /'
+make_profile seccomp -o "$RESULTS/redis-server.yaml"
+make_profile oci -o "$RESULTS/redis-server.json" 2>/dev/null
 say "written:"
 say "  $RESULTS/redis-server.yaml  the profile as a Kubernetes object (SeccompProfile)"
 say "  $RESULTS/redis-server.json  the same for an OCI runtime"
