@@ -349,8 +349,11 @@ int control(struct bpf_raw_tracepoint_args *ctx)
 	if (op == CONTROL_ADOPT)
 		return table_find(ctx->args[3]) ? 0 : slot_adopt(ctx->args[3], index);
 	if (op == CONTROL_DROP) {
+		enum slot_state was = __sync_lock_test_and_set(&slot->state, SLOT_ENDED);
+
+		/* After the end, see slot_adopt. */
 		table_drop(index);
-		if (__sync_lock_test_and_set(&slot->state, SLOT_ENDED) != SLOT_ACTIVE)
+		if (was != SLOT_ACTIVE)
 			return 0;
 		slot->ended_ns = bpf_ktime_get_boot_ns();
 		return 1;

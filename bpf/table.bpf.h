@@ -242,6 +242,14 @@ static __noinline int slot_adopt(__u64 cgroup_id, __u32 index)
 		count(&slot->table_full);
 		return 0;
 	}
+	/*
+	 * A drop ends the slot before it walks the table: either the walk sees
+	 * this entry, or this sees the end. The cgroup is new and has no task.
+	 */
+	if (*(volatile enum slot_state *)&slot->state != SLOT_ACTIVE) {
+		table_remove(cgroup_id);
+		return 0;
+	}
 	__sync_fetch_and_add(&slot->children, 1);
 	return index;
 }

@@ -65,8 +65,7 @@ class Recording:
             late=bool(before),
             mount_namespace=_mount_namespace(before),
         )
-        # Children made from now on are followed by the kernel side; these were there before.
-        self.backend.adopt(self.target, [child.id for child in self.cgroup.descendants()])
+        self._adopt_descendants()
         # Who came in between is late as well: it is not known which of its calls were seen.
         present = self.cgroup.pids()
         self._late = bool(before or present)
@@ -75,6 +74,17 @@ class Recording:
                 CallKey(abi, Phase.WORKLOAD, Outcome.ALLOWED): numbers
                 for abi, numbers in calls_in_flight(present).items()
             }
+
+    def _adopt_descendants(self) -> None:
+        """Those that were there before; what is made below a followed one is followed by the kernel side.
+
+        Until nothing new is found: a child made below an old one that was not followed yet
+        is nobody's.
+        """
+        known: set[int] = set()
+        while new := self.cgroup.ids_below() - known:
+            self.backend.adopt(self.target, sorted(new))
+            known |= new
 
     def poll(self) -> None:
         """Takes the events that are there, and sees whether the cgroup is gone."""

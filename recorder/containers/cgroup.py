@@ -6,6 +6,7 @@ mounted, and a path on a v1 hierarchy is refused.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -69,6 +70,14 @@ class Cgroup:
             child = Cgroup(Path(path), self.mount)
             yield child
             yield from child.descendants()
+
+    def ids_below(self) -> set[int]:
+        """The ids of its descendants; those removed meanwhile are left out."""
+        found = set()
+        for cgroup in self.descendants():
+            with contextlib.suppress(CgroupNotFound):
+                found.add(cgroup.id)
+        return found
 
     def pids(self) -> list[int]:
         """Processes in it and below it; those of other pid namespaces are given as 0 by the kernel."""
