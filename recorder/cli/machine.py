@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,9 @@ from pathlib import Path
 from recorder.containers.cgroup import cgroup2_mount
 from recorder.kernel.libbpf import SONAME, Libbpf
 from recorder.kernel.libbpf_backend import LibbpfBackend
-from recorder.kernel.loaded import KERNEL_BTF
+from recorder.kernel.loaded import KERNEL_BTF, OLDEST_KERNEL, kernel_version
 from recorder.kernel.spec import Bounds, object_path, syscalls_spec
 from recorder.model.errors import RecorderError
-
-NEEDED_KERNEL = (5, 15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +28,7 @@ class Finding:
 
 def _kernel() -> Finding:
     release = os.uname().release
-    match = re.match(r"(\d+)\.(\d+)", release)
-    good = match is not None and (int(match[1]), int(match[2])) >= NEEDED_KERNEL
+    good = kernel_version(release) >= OLDEST_KERNEL
     return Finding("kernel", good, True, f"Linux {release}", "boot Linux 5.15 or newer")
 
 

@@ -38,6 +38,8 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map_lookup_elem": (_I, (_I, _P, _P)),
     "bpf_map_delete_elem": (_I, (_I, _P)),
     "bpf_map_get_next_key": (_I, (_I, _P, _P)),
+    "bpf_map_lookup_and_delete_elem": (_I, (_I, _P, _P)),
+    "bpf_link_create": (_I, (_I, _I, _I, _P)),
     "bpf_obj_pin": (_I, (_I, _S)),
     "bpf_obj_get": (_I, (_S,)),
     "bpf_obj_get_info_by_fd": (_I, (_I, _P, ctypes.POINTER(_U32))),
@@ -82,12 +84,18 @@ _LINES: deque[str] = deque(maxlen=200)
 
 
 def _keep(level: int, form: bytes, arguments: int) -> int:
-    """Formats a log line as vprintf would; debug lines are too many to keep."""
+    """Formats a log line as vprintf would; debug lines are too many to keep.
+
+    The verifier's log comes as one long line of it, and the reason stands at its end.
+    """
     if level > 1:
         return 0
-    buffer = ctypes.create_string_buffer(4096)
-    length: int = ctypes.CDLL(None).vsnprintf(buffer, _SIZE(len(buffer)), _S(form), _P(arguments))
-    _LINES.append(buffer.value.decode(errors="replace").rstrip())
+    libc = ctypes.CDLL(None)
+    text = ctypes.c_void_p()
+    length: int = libc.vasprintf(ctypes.byref(text), _S(form), _P(arguments))
+    if length >= 0 and text.value:
+        _LINES.extend(ctypes.string_at(text.value, length).decode(errors="replace").splitlines())
+        libc.free(text)
     return length
 
 
@@ -117,7 +125,7 @@ class Libbpf:
         return getattr(self._library, name)
 
     @staticmethod
-    def log(last: int = 12) -> str:
+    def log(last: int = 20) -> str:
         """The last lines that libbpf said in this process, and forgets them."""
         lines = list(_LINES)[-last:]
         _LINES.clear()

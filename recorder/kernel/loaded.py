@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from recorder.model.errors import (
 )
 
 KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
+OLDEST_KERNEL = (5, 15)
 
 
 class LoadedObject:
@@ -121,10 +123,19 @@ def load_error(code: int, log: str) -> RecorderError:
             "boot a distribution kernel of 5.15 or newer that has it"
         )
     kernel = os.uname().release
-    if code in (errno.EINVAL, errno.ENOTSUP, errno.ESRCH, errno.E2BIG):
-        return UnsupportedKernel(
-            f"kernel {kernel} refuses the recorder's programs ({reason(code)}); it needs Linux 5.15 or "
-            "newer with BTF: typed raw tracepoints (tp_btf) on sys_enter and cgroup events, atomic "
-            f"operations with fetch (5.12), bpf_for_each_map_elem (5.13)\n{log}".rstrip()
-        )
-    return BpfLoadError(f"kernel {kernel} refuses the recorder's programs: {reason(code)}\n{log}".rstrip())
+    needs = (
+        "the recorder needs Linux 5.15 or newer with BTF: typed raw tracepoints (tp_btf) on sys_enter and "
+        "cgroup events, atomic operations with fetch (5.12), bpf_for_each_map_elem (5.13)"
+    )
+    if kernel_version(kernel) < OLDEST_KERNEL:
+        return UnsupportedKernel(f"kernel {kernel} is too old ({reason(code)}); {needs}\n{log}".rstrip())
+    return BpfLoadError(
+        f"kernel {kernel} refuses the recorder's programs ({reason(code)}), though it is new enough; please "
+        f"report it with the lines above\n{log}".rstrip()
+    )
+
+
+def kernel_version(release: str) -> tuple[int, int]:
+    """The first two numbers of a `uname -r`; (0, 0) if it has none."""
+    match = re.match(r"(\d+)\.(\d+)", release)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
