@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * nested HOW CGROUP [PROGRAM [ARGUMENT...]]   moves within a cgroup that it is in, then calls getpgrp.
+ * nested HOW CGROUP [PROGRAM [ARGUMENT...]]   joins CGROUP or moves within it, then calls getpgrp.
  *
- * HOW: s  itself, into a new child CGROUP/nested
+ * HOW: j  joins CGROUP itself
+ *      s  is in CGROUP, and moves itself into a new child, CGROUP/nested
  *      u  the same, from a mount namespace of its own
- *      b  itself into the child, and back again
- *      c  a child process of its own into it, which then calls getsid and ends
- * The last call is the exec of PROGRAM, or exit_group. Status 3: a step failed.
+ *      b  the same, and back again
+ *      c  moves a child process of its own there, which then calls getsid and ends
+ *      f  stays where it is (CGROUP is not used); when stdin ends it forks a child,
+ *         which calls getsid and execs PROGRAM
+ * Then j, s, u and b exec PROGRAM; without one they read stdin to its end. The last
+ * call of all else is exit_group. Status 3: a step failed.
  */
 #include "raw.h"
 
 #define AT_FDCWD -100
 #define O_WRONLY 1
 #define CLONE_NEWNS 0x20000
-#define SIGCHLD 17
+
+static char *envp[] = { (char *)0 };
 
 static const char *join(char *buffer, const char *folder, const char *name)
 {
@@ -46,44 +51,89 @@ static void put(const char *path, long number)
 	raw1(__NR_close, fd);
 }
 
+static void wait_for_end(void)
+{
+	char byte;
+
+	while (raw3(__NR_read, 0, &byte, 1) > 0)
+		;
+}
+
+static void wait_for_child(void)
+{
+	int status = -1;
+
+	raw4(__NR_wait4, -1, &status, 0, 0);
+	need(status == 0);
+}
+
+static void move_a_child(const char *procs)
+{
+	char byte = 0;
+	int go[2];
+	long pid;
+
+	need(raw2(__NR_pipe2, go, 0) == 0);
+	pid = raw0(__NR_fork);
+	need(pid >= 0);
+	if (pid == 0) {
+		need(raw3(__NR_read, go[0], &byte, 1) == 1);
+		raw1(__NR_getsid, 0);
+		leave(0);
+	}
+	put(procs, pid);
+	need(raw3(__NR_write, go[1], &byte, 1) == 1);
+	wait_for_child();
+}
+
+static void fork_and_exec(char **program)
+{
+	long pid;
+
+	wait_for_end();
+	pid = raw0(__NR_fork);
+	need(pid >= 0);
+	if (pid == 0) {
+		raw1(__NR_getsid, 0);
+		raw3(__NR_execve, program[0], program, envp);
+		leave(3);
+	}
+	wait_for_child();
+}
+
 void start(int argc, char **argv)
 {
-	static char child[4096], procs[4096], back[4096];
-	char *envp[] = { (char *)0 };
-	int status = -1, go[2];
-	char how, byte = 0;
-	long pid;
+	static char child[4096], inner[4096], outer[4096];
+	char how;
 
 	need(argc > 2);
 	how = argv[1][0];
 	join(child, argv[2], "/nested");
-	join(procs, child, "/cgroup.procs");
-	join(back, argv[2], "/cgroup.procs");
-	need(raw3(__NR_mkdirat, AT_FDCWD, child, 0755) == 0);
-	if (how == 'u')
-		need(raw1(__NR_unshare, CLONE_NEWNS) == 0);
-	if (how == 'c') {
-		need(raw2(__NR_pipe2, go, 0) == 0);
-		pid = raw0(__NR_fork);
-		need(pid >= 0);
-		if (pid == 0) {
-			need(raw3(__NR_read, go[0], &byte, 1) == 1);
-			raw1(__NR_getsid, 0);
-			leave(0);
-		}
-		put(procs, pid);
-		need(raw3(__NR_write, go[1], &byte, 1) == 1);
-		raw4(__NR_wait4, -1, &status, 0, 0);
-		need(status == 0);
+	join(inner, child, "/cgroup.procs");
+	join(outer, argv[2], "/cgroup.procs");
+	if (how == 'f') {
+		need(argc > 3);
+		fork_and_exec(argv + 3);
+	} else if (how == 'j') {
+		put(outer, 0);
 	} else {
-		put(procs, 0);
+		need(raw3(__NR_mkdirat, AT_FDCWD, child, 0755) == 0);
+		if (how == 'u')
+			need(raw1(__NR_unshare, CLONE_NEWNS) == 0);
+		if (how == 'c')
+			move_a_child(inner);
+		else
+			put(inner, 0);
 		if (how == 'b')
-			put(back, 0);
+			put(outer, 0);
 	}
 	raw0(__NR_getpgrp);
-	if (argc > 3) {
-		raw3(__NR_execve, argv[3], argv + 3, envp);
-		leave(3);
+	if (how != 'c' && how != 'f') {
+		if (argc > 3) {
+			raw3(__NR_execve, argv[3], argv + 3, envp);
+			leave(3);
+		}
+		wait_for_end();
 	}
 	leave(0);
 }

@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -129,9 +129,13 @@ def why_not() -> str | None:
 
 
 class Reader:
-    """Collects the calls in the log from entry to `stop`, on a thread so that nothing overflows."""
+    """Collects the calls in the log from entry to exit, on a thread so that nothing overflows.
 
-    def __init__(self) -> None:
+    `parse` makes an entry of a record's text, or None; it must keep what a LOG filter wrote.
+    """
+
+    def __init__(self, parse: Callable[[bytes], Entry | None] = parse) -> None:
+        self._parse = parse
         self.entries: set[Entry] = set()
         self._texts: set[bytes] = set()
         self._error: Exception | None = None
@@ -179,7 +183,7 @@ class Reader:
         if text in self._texts:
             return
         self._texts.add(text)
-        entry = parse(text)
+        entry = self._parse(text)
         if entry is not None:
             self.entries.add(entry)
             if entry.session == self._marker:

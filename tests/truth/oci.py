@@ -71,16 +71,34 @@ class Layout:
         """
         control = self.cgroup2 / "cgroup.subtree_control"
         before = set(control.read_text().split())
-        controllers = (self.cgroup2 / "cgroup.controllers").read_text().split()
-        away = bool(runtime == "crun" and self.hybrid and controllers)
+        controllers = self._to_take_off() if runtime == "crun" and self.hybrid else []
         try:
-            with _off_cgroup2(controllers) if away else contextlib.nullcontext():
+            for name in before & set(controllers):  # one that is enabled below cannot be taken off
+                with contextlib.suppress(OSError):
+                    control.write_text(f"-{name}")
+            with _off_cgroup2(controllers) if controllers else contextlib.nullcontext():
                 yield
         finally:
             # both runtimes enable below the root what they can use; a controller may have come meanwhile
             for name in set(control.read_text().split()) - before:
                 with contextlib.suppress(OSError):  # EBUSY: somebody else uses it by now
                     control.write_text(f"-{name}")
+
+    def _to_take_off(self) -> list[str]:
+        """Controllers on cgroup2, and those on a v1 hierarchy that is mounted where we do not see it.
+
+        The latter is another test run's ground. It ends with that run, so we hold it as well.
+        """
+        names = (self.cgroup2 / "cgroup.controllers").read_text().split()
+        mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
+        seen = {
+            option for _, _, kind, options, *_ in mounts if kind == "cgroup" for option in options.split(",")
+        }
+        for line in Path("/proc/cgroups").read_text().splitlines()[1:]:
+            name, hierarchy, *_ = line.split()
+            if hierarchy != "0" and name not in seen and name not in names:
+                names.append(name)
+        return names
 
     def remove(self, name: str, seconds: float = 5) -> None:
         """Remove PARENT/<name> and what is below it from every hierarchy, and PARENT if it is empty.

@@ -23,8 +23,8 @@ _BARE = (
     *("-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie"),
     *("-fno-asynchronous-unwind-tables", "-Wl,--build-id=none"),
 )
-_WITH_LIBC = frozenset({"into_cgroup", "threads", "under_log"})
-_ALSO_32_BIT = frozenset({"five", "rawsys", "threads"})
+_WITH_LIBC = frozenset({"into_cgroup", "runtime", "monitor", "threads", "under_log"})
+_ALSO_32_BIT = frozenset({"errnos", "five", "rawsys", "threads", "waiter"})
 
 
 def _native(*names: str) -> frozenset[Call]:

@@ -28,6 +28,9 @@ _PID_CHANGED = re.compile(r"<pid changed to \d+ \.\.\.>$")
 _MODE = re.compile(r"\[ Process PID=(\d+) runs in (.+) mode\. \]")
 _CALL = re.compile(r"(\w+)\(")
 _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>")
+# Killed while it was stopped at the entry of a call, before strace could ask which: the kernel ends
+# it there (ptrace_report_syscall_entry, then syscall_trace_enter gives -1), and the number is stale.
+_NEVER_MADE = re.compile(r"\?\?\?\(|<\.\.\. \?\?\? resumed>")
 _SUPERSEDED = re.compile(r"\+\+\+ superseded by execve in pid (\d+) \+\+\+")
 _MODES = {"64 bit": Abi.X86_64, "32 bit": Abi.I386, "x32": Abi.X32}
 # These two never return; strace shows them like a call during which the process was killed.
@@ -86,8 +89,8 @@ class Log:
                 # another thread's exec succeeded, and goes on under this, the leader's, id
                 self._end(self._tasks.setdefault(int(superseded[1]), _Task()), killed=False)
             self._end(task, killed=True)
-        elif rest.startswith("--- "):
-            pass  # a signal, or a stop
+        elif rest.startswith("--- ") or _NEVER_MADE.match(rest):
+            pass  # a signal, a stop, or the end before a call
         elif resumed := _RESUMED.match(rest):
             self._resumed(task, resumed[1], rest)
         elif call := _CALL.match(rest):
@@ -162,7 +165,8 @@ class Log:
             return
         call = _call(task.abi, number)
         if call is None:
-            self.unknown.add(number)
+            # of a task that is being killed strace may read other registers than a call's
+            self.unknown |= {number} if certain else set()
         else:
             (self.calls if certain else self._uncertain).add(call)
 
@@ -198,6 +202,9 @@ def parse(lines: Iterable[str], skip_execs: int = 0) -> Truth:
     return Truth(frozenset(log.calls), frozenset(log.uncertain), frozenset(log.unknown))
 
 
+TRACER = ("strace", "-f", "--syscall-number", "--quiet=attach", "-s", "0", "-e", "verbose=none")
+"""How strace is run so that `parse` can read its log; `-o FILE` and the program follow."""
+
 # 0 is the shell itself: it joins and becomes the program
 _JOIN = 'echo 0 >"$0/cgroup.procs" || exit 125; exec "$@"'
 _PLAIN = 'exec "$@"'
@@ -224,9 +231,8 @@ def run(
     with tempfile.TemporaryDirectory(prefix="strace-") as folder:
         log = Path(folder) / "log"
         traced = ["sh", "-c", _JOIN if cgroup else _PLAIN, str(cgroup or "sh"), program, *command[1:]]
-        tracer = ["strace", "-f", "--syscall-number", "--quiet=attach", "-s", "0", "-e", "verbose=none"]
         with subprocess.Popen(
-            [*tracer, "-o", str(log), *traced],
+            [*TRACER, "-o", str(log), *traced],
             stdin=subprocess.PIPE if isinstance(stdin, bytes) else stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -53,6 +53,28 @@ def test_a_call_that_was_interrupted_and_resumed_counts_once_and_certainly():
     assert truth_of(log) == Truth(native("wait4", "getuid"))
 
 
+def test_a_thread_that_was_killed_at_the_entry_of_a_call_did_not_make_it():
+    log = """
+11  [  14] rt_sigprocmask(SIG_BLOCK, 0x7f24936fffb0,  <unfinished ...>
+11  [  14] <... rt_sigprocmask resumed>NULL, 8) = 0
+11  [  28] ???( <unfinished ...>
+10  [ 231] exit_group(0)              = ?
+11  [  28] <... ??? resumed>)         = ?
+11  [  28] +++ exited with 0 +++
+"""
+    assert truth_of(log) == Truth(native("rt_sigprocmask", "exit_group"))
+
+
+def test_a_number_read_from_a_thread_that_was_being_killed_is_none():
+    log = """
+11  [  39] getpid()                   = 11
+11  [20537] syscall_0x5039(0, 0xe7, 0x3c, 0x7f22b3539200, 0xffffffffffffff80, 0x1 <unfinished ...>
+10  [ 231] exit_group(0)              = ?
+11  [20537] +++ exited with 0 +++
+"""
+    assert truth_of(log) == Truth(native("getpid", "exit_group"))
+
+
 def test_the_mode_lines_tell_the_abi():
     log = """
 10  [  59] execve("./int80", ["./int80"], 0x7ffd /* 35 vars */) = 0

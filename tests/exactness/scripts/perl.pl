@@ -1,0 +1,43 @@
+# perl.pl FOLDER: fork, pipes, sockets, select, locks, signals, directories
+use strict;
+use warnings;
+use Fcntl qw(:flock);
+use IO::Select;
+use IO::Socket::INET;
+use POSIX ();
+use Socket;
+
+my $folder = shift;
+pipe(my $reader, my $writer) or die;
+my $child = fork() // die;
+if (!$child) { print {$writer} "from the child\n"; close $writer; POSIX::_exit(2); }
+close $writer;
+print scalar <$reader>;
+waitpid $child, 0;
+print $? >> 8, "\n";
+socketpair(my $left, my $right, AF_UNIX, SOCK_STREAM, PF_UNSPEC) or die;
+syswrite $left, "over";
+print scalar(IO::Select->new($right)->can_read(5)), "\n";
+my $server = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die;
+my $client = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $server->sockport) or die;
+my $peer = $server->accept;
+print {$client} "loopback\n";
+$client->shutdown(1);
+print scalar <$peer>;
+open my $file, '+>', "$folder/file" or die;
+flock $file, LOCK_EX or die;
+print {$file} join("\n", sort { $a <=> $b } map { ($_ * 7919) % 1000 } 1 .. 1000);
+seek $file, 0, 0;
+truncate $file, 100;
+close $file;
+rename "$folder/file", "$folder/other" or die;
+opendir my $directory, $folder or die;
+print scalar(grep { !/^\./ } readdir $directory), "\n";
+my $got = 0;
+local $SIG{USR1} = sub { $got++ };
+kill 'USR1', $$;
+select undef, undef, undef, 0.001;
+print "$got\n";
+print `echo backtick`;
+system 'sh', '-c', 'exit 3';
+print $? >> 8, "\n";
