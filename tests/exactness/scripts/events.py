@@ -1,7 +1,5 @@
 """asyncio: sockets on loopback and in the file system, subprocesses, timers, signals, an executor."""
 
-# ruff: noqa: T201
-
 import asyncio
 import os
 import signal

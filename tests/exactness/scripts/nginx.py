@@ -3,8 +3,6 @@
 It makes itself a daemon and outlives this script for a moment.
 """
 
-# ruff: noqa: T201
-
 import http.client
 import socket
 import subprocess

@@ -1,7 +1,5 @@
 """multiprocessing: a pool by fork, spawn and forkserver, shared memory, a queue, a semaphore."""
 
-# ruff: noqa: T201
-
 import multiprocessing
 import multiprocessing.shared_memory
 

@@ -1,6 +1,6 @@
 """Each way in which Python starts a program: vfork, fork, posix_spawn, a shell, pipes, groups."""
 
-# ruff: noqa: T201, S602, S605, S606
+# ruff: noqa: S602, S605, S606
 
 import os
 import pty

@@ -1,7 +1,5 @@
 """Threads with locks, queues, timers, files and signals."""
 
-# ruff: noqa: T201
-
 import concurrent.futures
 import hashlib
 import os

@@ -32,9 +32,10 @@ def test_codes_are_the_agreed_ones():
         "COMMAND_NOT_FOUND",
         "COMMAND_NOT_EXECUTABLE",
         "INCOMPLETE",
-    "INTERRUPTED",
+        "INTERRUPTED",
         "MISSING_OBJECT",
         "MISSING_LIBRARY",
+        "MISSING_HEADERS",
         "INTERNAL",
     }
 

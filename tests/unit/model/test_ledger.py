@@ -16,6 +16,7 @@ LOSSES = {
     "children_full",
     "no_boundary",
     "program_missed",
+    "abi_unknown",
 }
 NOTES = {"ring_full", "unknown_number", "joiner_without_exec", "undecided"}
 
@@ -102,7 +103,10 @@ def test_an_unknown_cause_makes_it_lossy(cause):
 
 def test_losses_are_listed_by_name():
     """The text of a verdict is sorted, so it is stable."""
-    assert str(Ledger({"children_full": 2, "attached_late": 1}).verdict) == "lossy: attached_late 1, children_full 2"
+    assert (
+        str(Ledger({"children_full": 2, "attached_late": 1}).verdict)
+        == "lossy: attached_late 1, children_full 2"
+    )
 
 
 def test_a_count_of_0_is_no_entry():
@@ -110,7 +114,9 @@ def test_a_count_of_0_is_no_entry():
     assert Ledger({"children_full": 0}) == Ledger()
 
 
-@pytest.mark.parametrize("counts", [{"children_full": -1}, {"Unread": 1}, {"": 1}, {"a\x1b[31m": 1}, {"a" * 65: 1}])
+@pytest.mark.parametrize(
+    "counts", [{"children_full": -1}, {"Unread": 1}, {"": 1}, {"a\x1b[31m": 1}, {"a" * 65: 1}]
+)
 def test_what_is_no_count_of_a_cause_is_refused(counts):
     """Negative counts and names that could not be shown safely."""
     with pytest.raises(ValueError, match="ledger: "):

@@ -139,7 +139,10 @@ def test_unsorted_and_repeated_entries_are_joined():
     one = pb.CallSet(abi=2, phase=2, outcome=1, numbers=b"\1")
     other = pb.CallSet(abi=1, phase=2, outcome=1, numbers=b"\2\0\0")
     again = pb.CallSet(abi=2, phase=2, outcome=1, numbers=b"\4")
-    entries = [pb.LedgerEntry(cause=cause, count=n) for cause, n in (("slot_reused", 1), ("a", 0), ("slot_reused", 3))]
+    entries = [
+        pb.LedgerEntry(cause=cause, count=n)
+        for cause, n in (("slot_reused", 1), ("a", 0), ("slot_reused", 3))
+    ]
     sights = [pb.FirstSight(abi=1, number=1, time_ns=t, comm=b"x") for t in (9, 4)]
     (read,) = from_message(
         message(calls=[one, other, again], ledger=entries, first_sights=sights)
