@@ -18,10 +18,10 @@
 char LICENSE[] SEC("license") = "GPL";
 
 /* Puts into the object's BTF what no map mentions, for the check at load. */
-enum bitmap_layout *shared_bitmap_layout __attribute__((unused));
-enum phase *shared_phase __attribute__((unused));
-enum control_op *shared_control_op __attribute__((unused));
-struct event *shared_event __attribute__((unused));
+const enum bitmap_layout *const shared_bitmap_layout = 0;
+const enum phase *const shared_phase = 0;
+const enum control_op *const shared_control_op = 0;
+const struct event *const shared_event = 0;
 
 /* How long a task may stay pending before it is a member: the migration takes microseconds. */
 #define PENDING_NS 1000000000ULL

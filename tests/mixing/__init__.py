@@ -1,0 +1,1 @@
+"""Many cgroups at once, each with calls that only it makes: no record has another's."""

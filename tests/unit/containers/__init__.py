@@ -1,0 +1,1 @@
+"""recorder.containers, file by file."""

@@ -1,0 +1,1 @@
+"""recorder.kernel, file by file."""

@@ -1,0 +1,48 @@
+"""Arrays of structs in shared memory."""
+
+import ctypes
+import mmap
+import os
+
+import pytest
+
+from recorder.kernel.arrays import SharedArray
+
+
+class Pair(ctypes.Structure):
+    _fields_ = (("a", ctypes.c_uint32), ("b", ctypes.c_uint64))
+
+
+@pytest.fixture
+def memory():
+    """A file as large as 1000 pairs, to the page, that a map's memory stands for."""
+    fd = os.memfd_create("array")
+    os.ftruncate(fd, -(-16 * 1000 // mmap.PAGESIZE) * mmap.PAGESIZE)
+    yield fd
+    os.close(fd)
+
+
+def test_an_element_is_seen_as_it_is_now(memory):
+    """A change after the mapping is seen by the next look, and an old copy stays as it was."""
+    array = SharedArray(memory, Pair, 1000)
+    assert len(array) == 1000
+    os.pwrite(memory, bytes(Pair(1, 2)), 16 * 999)
+    first = array[999]
+    os.pwrite(memory, bytes(Pair(3, 4)), 16 * 999)
+    assert (first.a, first.b) == (1, 2)
+    assert (array[999].a, array[999].b) == (3, 4)
+    array.close()
+
+
+@pytest.mark.parametrize("index", [-1, 1000])
+def test_an_index_beyond_is_refused(index, memory):
+    array = SharedArray(memory, Pair, 1000)
+    with pytest.raises(IndexError):
+        array[index]
+    array.close()
+
+
+def test_close_may_be_repeated(memory):
+    array = SharedArray(memory, Pair, 1)
+    array.close()
+    array.close()
