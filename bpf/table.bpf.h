@@ -16,10 +16,14 @@ struct bpf_map;
 #define DROPPED (~1ULL)
 #define DROPPED_SLOT (1U << 31)
 
-/* kernfs ids are consecutive: Fibonacci hashing spreads them over the sets. */
+/*
+ * kernfs ids follow each other in steps that depend on the kernel (17 on 6.1).
+ * Fibonacci hashing spreads any of them, but only in its upper bits: those are
+ * scaled to the number of sets.
+ */
 static __always_inline __u32 set_of(__u64 id)
 {
-	return (__u32)((id * 0x9E3779B97F4A7C15ULL) >> 32) & set_mask;
+	return (((id * 0x9E3779B97F4A7C15ULL) >> 32) * set_count) >> 32;
 }
 
 /* Out of line, so that the hot path keeps few registers and no copy of the id. */
