@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-full lint type bpf proto bench clean
+.PHONY: help setup demo test test-guest test-full lint type bpf proto bench guests clean
 
 PYTHON := .venv/bin/python
 # Repetition counts of the tests: 1 = all of them. Every kind of case runs at any scale.
@@ -19,6 +19,8 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) \
 	-Wall -Wextra -Werror -Wno-unused-parameter \
 	-I/usr/include/$(MACHINE)-linux-gnu
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,recorder/kernel/objects/%.bpf.o,$(wildcard bpf/*.bpf.c))
+# What bcc compiles on the node is installed as it is.
+BCC_SOURCES := $(addprefix recorder/kernel/objects/bcc/,syscalls.bcc.c recorder.h recorder_bcc.h syscall_abi.h)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +39,13 @@ test: setup bpf ## the tests, with counts scaled by TEST_SCALE (0.1); root for m
 test-full: setup bpf ## the tests with full counts, none skipped; writes docs/last-full-test.txt
 	@scripts/test-full.sh
 
+guests: ## build what test guests need, outside the checkout (x86-64, root); REFRESH=1: newer kernels
+	@scripts/setup.sh guest
+	@$(PYTHON) -m tests.guest build $(if $(REFRESH),--refresh)
+
+test-guest: guests bpf ## the tests that run in guests with Debian's kernels
+	TEST_SCALE=$(TEST_SCALE) $(PYTHON) -m pytest tests/guest $(PYTEST_ARGS)
+
 lint: setup ## ruff, formatting, who may import whom
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -45,7 +54,7 @@ lint: setup ## ruff, formatting, who may import whom
 type: setup ## mypy --strict
 	.venv/bin/mypy
 
-bpf: $(BPF_OBJECTS) ## compile bpf/*.bpf.c
+bpf: $(BPF_OBJECTS) $(BCC_SOURCES) ## compile bpf/*.bpf.c
 
 recorder/kernel/objects/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) Makefile
 	@mkdir -p $(@D)
@@ -53,13 +62,18 @@ recorder/kernel/objects/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) Makefile
 	llvm-strip -g $@.new
 	@mv $@.new $@
 
+recorder/kernel/objects/bcc/%: bpf/%
+	@mkdir -p $(@D)
+	@cp $< $@
+
 proto: setup ## generate the Python stubs from proto/
 	$(PYTHON) scripts/generate_stubs.py
 
 bench: setup bpf ## what a recorded system call costs (root)
 	$(PYTHON) -m benchmarks.syscall_cost
+	$(PYTHON) -m benchmarks.start_cost
 
 clean: ## remove what was built; .venv stays
-	rm -rf build recorder/kernel/objects/*.o recorder/kernel/objects/*.new .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf build recorder/kernel/objects/bcc recorder/kernel/objects/*.o recorder/kernel/objects/*.new .pytest_cache .mypy_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 	find recorder tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +

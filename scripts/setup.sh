@@ -1,7 +1,7 @@
 #!/bin/bash
 # Sets up a checkout: system packages, the virtual environment .venv, the command .venv/bin/recorder.
 #
-#   scripts/setup.sh [build] [demo] [test]     which groups of packages; all of them by default
+#   scripts/setup.sh [build] [demo] [test] [guest]   which groups of packages; without one, all but guest
 #
 # On Debian 12 as root it installs with apt what is missing. Elsewhere, or as another
 # user, it installs no system package: if all is there it goes on, else it says what is missing.
@@ -32,6 +32,12 @@ packages_test=(
 	nginx-light=nginx postgresql="/usr/lib/postgresql/*/bin/initdb" stress-ng=stress-ng
 	busybox-static=busybox perl=perl nodejs=node openssl=openssl
 	procps=ps iproute2=ip
+)
+packages_guest=(
+	qemu-system-x86=qemu-system-x86_64 qemu-utils=qemu-img mmdebstrap=mmdebstrap
+	"debian-archive-keyring=/usr/share/keyrings/debian-archive-keyring.gpg"
+	e2fsprogs=mke2fs kmod=depmod zstd=zstd lz4=lz4 util-linux=setpriv
+	gcc=gcc libc6-dev="/usr/lib/*-linux-gnu/libc.a"
 )
 
 say() { echo "setup: $*" >&2; }
@@ -140,8 +146,8 @@ current() { [ -x .venv/bin/recorder ] && [ -r "$STAMPS/$1" ] && [ "$(<"$STAMPS/$
 todo=()
 for group in build "$@"; do
 	case $group in
-	build | demo | test) ;;
-	*) fail "unknown group $group (build, demo, test)" ;;
+	build | demo | test | guest) ;;
+	*) fail "unknown group $group (build, demo, test, guest)" ;;
 	esac
 	current "$group" || todo+=("$group")
 done

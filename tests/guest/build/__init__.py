@@ -1,0 +1,1 @@
+"""How the artefacts of guests are made; recipe.py says which, and from what."""

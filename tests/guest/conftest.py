@@ -1,0 +1,84 @@
+"""Fixtures of the tests that run in guests: when asked for by path (`make test-guest`), not with the others.
+
+A test that fails shows the ends of its guests' consoles.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guest.build.recipe import MissingKernelError
+from tests.guest.cache import Cache
+from tests.guest.checkout import push_checkout
+from tests.guest.spec import Spec
+from tests.guest.start import start
+from tests.guest.vm import Guest
+
+HERE = Path(__file__).parent
+CONSOLES = pytest.StashKey[list[Guest]]()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Collect this folder only for who names it, or something in it."""
+    asked = [
+        Path(os.path.abspath(config.invocation_params.dir / word.partition("::")[0])) for word in config.args
+    ]
+    if HERE in collection_path.parents and not any(path == HERE or HERE in path.parents for path in asked):
+        return True
+    return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the consoles of a failed test's guests."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for guest in item.stash.get(CONSOLES, []):
+            report.sections.append((f"guest {guest.spec}", guest.qemu.last_words()))
+    return report
+
+
+@pytest.fixture(scope="session")
+def guest_cache() -> Cache:
+    """The cache of this user."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to build guests (sudo make test-guest)")
+    return Cache.default()
+
+
+@pytest.fixture
+def bare_guest(request: pytest.FixtureRequest, guest_cache: Cache) -> Iterator[Callable[..., Guest]]:
+    """`bare_guest(kernel="6.1", lsm="apparmor", init="agent", fresh=False)`: a guest as it was saved.
+
+    A kernel that is not to be had is an expected failure with the reason (a skip may be forbidden); what is
+    missing in the cache is made first.
+    """
+    guests: list[Guest] = []
+    request.node.stash[CONSOLES] = guests
+
+    def begin(
+        kernel: str = "6.1", lsm: str = "apparmor", init: str = "agent", *, fresh: bool = False
+    ) -> Guest:
+        try:
+            guests.append(start(Spec(kernel, lsm, init), guest_cache, fresh=fresh))
+        except MissingKernelError as error:
+            pytest.xfail(str(error))
+        return guests[-1]
+
+    yield begin
+    for guest in guests:
+        guest.stop()
+
+
+@pytest.fixture
+def guest(bare_guest: Callable[..., Guest]) -> Callable[..., Guest]:
+    """The same, with this checkout in it: `recorder` is a command there, and `tests` can be imported."""
+
+    def begin(*words: str, **more: object) -> Guest:
+        made = bare_guest(*words, **more)
+        push_checkout(made)
+        return made
+
+    return begin
