@@ -1,0 +1,1 @@
+"""Emitted profiles, enforced by the kernel in real containers."""
