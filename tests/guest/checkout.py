@@ -7,9 +7,11 @@ from pathlib import Path
 
 from tests.guest.build.python_disk import CHECKOUT
 from tests.guest.vm import Guest
+from tests.truth import programs
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("recorder", "tests", "bpf", "pyproject.toml")
+# The test programs are pushed built: gcc in a guest takes most of a minute for them.
+PARTS = ("recorder", "tests", "bpf", "build/programs", "pyproject.toml")
 COMMAND = """#!/usr/bin/python3
 import sys
 from recorder.cli.main import main
@@ -24,6 +26,7 @@ def _wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 @functools.cache
 def packed() -> bytes:
     """The archive, as the files were when it was first asked for."""
+    programs.build()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for part in PARTS:
