@@ -23,8 +23,13 @@ BESIDE_EACH_OTHER = 6
 # What a workload does without a name that it needs may take for ever: it waits for a child or a client.
 PATIENCE = 5.0  # seconds
 
-# (workload, name) -> why nobody notices that the name is gone. There is none.
-EXCEPTIONS: dict[tuple[str, str], str] = {}
+# (workload, name) -> why it may be recorded once, and not be called in any of some other lives.
+EXCEPTIONS = {
+    (
+        "node",
+        "sched_yield",
+    ): "by V8 where two of its threads meet: in 8 of 100 recordings; it ignores an error",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,6 +43,10 @@ def live_logged(stage, workload, profile, disturbances=QUIET, seconds=PATIENCE):
     with stage.container("crun", workload.inside(), profile) as container:
         result = stage.live(workload, container, disturbances, seconds=seconds)
         return result, int(session_file(container).read_text())
+
+
+def excused(workload):
+    return {name for of, name in EXCEPTIONS if of == workload.name}
 
 
 def with_denials_logged(profile):
@@ -57,8 +66,7 @@ def test_a_workload_calls_every_name_that_its_recording_brought_in(workload, tri
     called = set()
     for _, session in lives:
         called |= denial.called(reader.entries, session, "crun", denial.LOG)
-    excused = {name for of, name in EXCEPTIONS if of == workload.name}
-    assert set(names) - called == excused
+    assert set(names) - called <= excused(workload)
     assert called <= set(names)
 
 
@@ -83,7 +91,7 @@ def test_taking_a_name_away_is_noticed(workload, trials, scaled):
         refused = denial.called(reader.entries, session, "crun", denial.ERRNO)
         if not differs and name not in refused:
             unnoticed.add(name)
-    assert unnoticed == {name for of, name in EXCEPTIONS if of == workload.name and name in sample}
+    assert unnoticed <= excused(workload)
 
 
 def test_nothing_is_added_to_a_recording_but_the_base_and_the_always_set(trials):
