@@ -58,8 +58,9 @@ TESTS = (
     "tests/leftovers/test_command_ends.py::test_a_signal_to_the_recorder[15]",
     "tests/leftovers/test_killed_recorder.py::test_kill_on_exit_ends_command_and_all_that_it_started",
 )
-# 5.10 cannot run these programs at all: test_smoke.py has what it says.
-SPECS = [spec for spec in wanted_specs() if spec.kernel != "5.10" and spec.lsm == "apparmor"]
+# 5.10 cannot run these programs at all; a kernel from 7.0 on skips runs now and then, see docs/critiques.md.
+# test_smoke.py has what they say.
+SPECS = [spec for spec in wanted_specs() if spec.kernel in ("6.1", "6.12") and spec.lsm == "apparmor"]
 AT_ONCE = 2  # guests; each keeps one processor busy
 
 
