@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -117,6 +118,14 @@ def scratch_cgroup(cgroup2: Path) -> Iterator[Callable[..., Path]]:
     yield make
     for path in reversed(made):
         remove_cgroup(path)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody can enter; the checkout and pytest's own folders may be root's alone."""
+    with tempfile.TemporaryDirectory(prefix="recorder-open-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 
@@ -119,9 +120,12 @@ def test_under_sudo_the_user_is_the_caller(recorder_cli, tmp_path):
     assert done.stdout == b"root\n"
 
 
-def test_what_the_recorder_does_to_start_a_command_is_not_in_the_result(recorder_cli, built_programs):
+def test_what_the_recorder_does_to_start_a_command_is_not_in_the_result(
+    recorder_cli, built_programs, open_folder
+):
     """Joining, dropping to a user, redirecting: set-up. The exec that starts it: workload."""
-    done = recorder_cli.run("record", "-f", "names", "--user", "nobody", "--", built_programs["five"])
+    five = shutil.copy(built_programs["five"], open_folder)
+    done = recorder_cli.run("record", "-f", "names", "--user", "nobody", "--", five)
     assert done.stdout.decode().split() == sorted(
         ["execve", "exit_group", "getpid", "getppid", "getuid", "sched_yield"]
     )

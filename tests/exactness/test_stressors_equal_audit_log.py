@@ -23,6 +23,11 @@ def test_a_class_of_stressors_is_recorded_exactly(name, places, recorder_cli, sc
         words = stressors.command(stressors.CLASSES[name].split(), folder, scaled(50, least=5))
     except NotInstalledError as reason:
         pytest.skip(str(reason))
-    seen, truth = watch(recorder_cli, audit.run, words, scratch_cgroup(), folder)
-    assert truth.status == 0
-    assert differences(seen, truth) == []
+    # A stressor may fail by itself (exec and resched, in one of some hundred runs): each run is compared,
+    # and one must be a run in which all did what they are there for.
+    for _ in range(3):
+        seen, truth = watch(recorder_cli, audit.run, words, scratch_cgroup(), folder)
+        assert differences(seen, truth) == []
+        if truth.status == 0:
+            return
+    raise AssertionError(f"stress-ng failed three times, last with status {truth.status}")

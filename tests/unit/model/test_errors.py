@@ -35,7 +35,6 @@ def test_codes_are_the_agreed_ones():
         "INTERRUPTED",
         "MISSING_OBJECT",
         "MISSING_LIBRARY",
-        "MISSING_HEADERS",
         "INTERNAL",
     }
 

@@ -16,7 +16,6 @@ LOSSES = {
     "children_full",
     "no_boundary",
     "program_missed",
-    "abi_unknown",
 }
 NOTES = {"ring_full", "unknown_number", "joiner_without_exec", "undecided"}
 
