@@ -4,7 +4,7 @@
 #define MAPS_BPF_H
 
 /* Sizes: recorder/kernel/spec.py sets max_entries and these to match. */
-const volatile __u32 set_count = 1;    /* sets in the table */
+const volatile __u32 set_shift = 32;   /* 32 less the number of bits that count the sets */
 const volatile __u32 max_children = 0; /* child cgroups that one target may have */
 
 /*

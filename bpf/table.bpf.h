@@ -18,12 +18,11 @@ struct bpf_map;
 
 /*
  * kernfs ids follow each other in steps that depend on the kernel (17 on 6.1).
- * Fibonacci hashing spreads any of them, but only in its upper bits: those are
- * scaled to the number of sets.
+ * Fibonacci hashing spreads any of them, but only in its upper bits.
  */
 static __always_inline __u32 set_of(__u64 id)
 {
-	return (((id * 0x9E3779B97F4A7C15ULL) >> 32) * set_count) >> 32;
+	return (id * 0x9E3779B97F4A7C15ULL) >> 32 >> set_shift;
 }
 
 /* Out of line, so that the hot path keeps few registers and no copy of the id. */

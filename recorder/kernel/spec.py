@@ -113,7 +113,7 @@ def syscalls_spec(bounds: Bounds, path: Path | None = None) -> ObjectSpec:
             "roots": bounds.roots,
             "events": bounds.ring_bytes,
         },
-        constants={"set_count": bounds.sets, "max_children": bounds.children},
+        constants={"set_shift": 32 - (bounds.sets.bit_length() - 1), "max_children": bounds.children},
         attach=(
             "on_cgroup_rmdir",
             "on_exit",

@@ -66,4 +66,4 @@ def test_what_is_not_there_is_named(btf):
     with pytest.raises(LayoutMismatch, match="no constant nothing"):
         btf.variable(".rodata", "nothing")
     with pytest.raises(LayoutMismatch, match=r"no type \.nothing"):
-        btf.variable(".nothing", "set_count")
+        btf.variable(".nothing", "set_shift")

@@ -69,9 +69,12 @@ def test_a_table_that_is_given_is_taken(bounds):
 
 @given(BOUNDS)
 def test_the_spec_says_what_the_bounds_say(bounds):
-    """The mask fits the sets, there is a slot 0 that nobody has, and the queue holds all others."""
+    """The shift fits the sets, there is a slot 0 that nobody has, and the queue holds all others."""
     spec = syscalls_spec(bounds)
-    assert spec.constants == {"set_count": spec.max_entries["table"], "max_children": bounds.children}
+    assert spec.constants == {
+        "set_shift": 33 - spec.max_entries["table"].bit_length(),
+        "max_children": bounds.children,
+    }
     assert spec.max_entries["slots"] == bounds.slots + 1
     assert spec.max_entries["free_slots"] == bounds.slots
     assert spec.max_entries["events"] == bounds.ring_bytes
