@@ -130,8 +130,7 @@ static __noinline int first_sight(__u32 index, __u32 bit)
 	return 0;
 }
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
+static __always_inline int system_call(long number)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct slot *slot = slot_find(cgroup_of(task));
@@ -160,6 +159,12 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 		return 0;
 	first_sight(slot->index, bit);
 	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
+{
+	return system_call(number);
 }
 
 SEC("tp_btf/cgroup_mkdir")
@@ -249,10 +254,15 @@ int BPF_PROG(on_cgroup_attach_task, struct cgroup *cgroup, const char *path,
 	return 0;
 }
 
-/* Before the child has run. clone3(CLONE_INTO_CGROUP) raises no attach event. */
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+/*
+ * Before the child has run; the current task is its parent. Not the fork event,
+ * which comes just before: this one is raised with preemption off on all kernels.
+ * clone3(CLONE_INTO_CGROUP) raises no attach event.
+ */
+SEC("tp_btf/sched_wakeup_new")
+int BPF_PROG(on_new_task, struct task_struct *child)
 {
+	struct task_struct *parent = bpf_get_current_task_btf();
 	struct joiner *joiner;
 	struct slot *slot;
 	__u32 index;
@@ -300,9 +310,9 @@ static __always_inline int is_boundary(struct task_struct *task, struct slot *sl
 	return !(parent && parent->state == JOINER_SETUP);
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
+static __always_inline int current_executed(void)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct counters *all = totals();
 	struct joiner *joiner;
 	__u32 tgid = task->tgid;
@@ -329,13 +339,59 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_exit, struct task_struct *task)
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
 {
+	return current_executed();
+}
+
+static __always_inline int current_exits(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
 	if (task->signal->live.counter)
 		return 0; /* another thread lives */
 	joiner_forget(task->tgid);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	return current_exits();
+}
+
+/*
+ * The same three where programs can be preempted (Linux 7). The kernel skips a
+ * run of a raw tracepoint's program while another is under way on that
+ * processor, so a task that was preempted inside it would hide what the others
+ * do in the meantime. The programs of a classic tracepoint run with preemption
+ * off; they cost more. The cgroup events need none: they are raised under a mutex.
+ */
+
+/* include/trace/events/syscalls.h */
+struct sys_enter_record {
+	__u64 head;
+	long number;
+	unsigned long arguments[6];
+};
+
+SEC("tp/raw_syscalls/sys_enter")
+int on_sys_enter_event(struct sys_enter_record *record)
+{
+	return system_call(record->number);
+}
+
+SEC("tp/sched/sched_process_exec")
+int on_exec_event(void *record)
+{
+	return current_executed();
+}
+
+SEC("tp/sched/sched_process_exit")
+int on_exit_event(void *record)
+{
+	return current_exits();
 }
 
 /*

@@ -10,7 +10,8 @@ from pathlib import Path
 from recorder.containers.cgroup import cgroup2_mount
 from recorder.kernel.libbpf import SONAME, Libbpf
 from recorder.kernel.libbpf_backend import LibbpfBackend
-from recorder.kernel.loaded import KERNEL_BTF, OLDEST_KERNEL, kernel_version
+from recorder.kernel.loaded import OLDEST_KERNEL, kernel_version
+from recorder.kernel.preemption import KERNEL_BTF
 from recorder.kernel.spec import Bounds, object_path, syscalls_spec
 from recorder.model.errors import RecorderError
 

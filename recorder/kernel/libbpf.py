@@ -33,6 +33,8 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map__set_max_entries": (_I, (_P, _U32)),
     "bpf_map__initial_value": (_P, (_P, ctypes.POINTER(_SIZE))),
     "bpf_program__fd": (_I, (_P,)),
+    "bpf_program__set_autoload": (_I, (_P, ctypes.c_bool)),
+    "bpf_link_create": (_I, (_I, _I, _I, _P)),
     "bpf_raw_tracepoint_open": (_I, (_S, _I)),
     "bpf_map_update_elem": (_I, (_I, _P, _P, ctypes.c_uint64)),
     "bpf_map_lookup_elem": (_I, (_I, _P, _P)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from recorder.kernel.loaded import LoadedObject
 from recorder.kernel.quiescence import wait_for_runs
 from recorder.kernel.ring import Ring, RingEvent
 from recorder.kernel.spec import ObjectSpec
+from recorder.kernel.tracefs import tracepoint_id
+from recorder.kernel.tracepoints import attach_tracepoint
 from recorder.model.errors import BpfError, BpfLimit, BpfLoadError
 from recorder.model.ledger import Ledger
 
@@ -45,7 +48,9 @@ class LibbpfBackend:
             self._object = LoadedObject(self._libbpf, spec)
         self._maps = self._object.map_fds()
         self._programs = self._object.program_fds()
-        self._links = Links(self._libbpf, self._programs, spec.attach, adopt / pins.LINKS if adopt else None)
+        openers = {name: functools.partial(self._attach_event, event) for name, event in spec.events.items()}
+        folder = adopt / pins.LINKS if adopt else None
+        self._links = Links(self._libbpf, self._programs, spec.attach, folder, openers)
         self._slots = SharedArray(self._maps["slots"], layout.Slot, spec.bounds.slots + 1)
         self._counters = SharedArray(self._maps["counters"], layout.Counters, 1)
         self._ring = Ring(self._maps["events"], spec.bounds.ring_bytes)
@@ -56,6 +61,9 @@ class LibbpfBackend:
             self._links.attach()
         else:
             self._links.detach()
+
+    def _attach_event(self, event: str, program: int) -> int:
+        return attach_tracepoint(self._libbpf, program, tracepoint_id(event))
 
     def _initialise(self) -> None:
         counters = layout.Counters(layout=layout.LAYOUT_VERSION, max_children=self._spec.bounds.children)

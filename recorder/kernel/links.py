@@ -8,26 +8,36 @@ program is an idempotent OR.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from recorder.kernel.libbpf import Libbpf, reason
 from recorder.model.errors import BpfLoadError
 
+Opener = Callable[[int], int]
+
 
 class Links:
     """The links of some programs, attached in the given order and detached in the reverse one.
 
-    folder: where they are pinned; None if they end with this process.
+    folder: where they are pinned; None if they end with this process. openers: by program,
+    what attaches it and returns a descriptor, or a negative errno; without one it is
+    attached to its typed raw tracepoint.
     """
 
     def __init__(
-        self, libbpf: Libbpf, programs: Mapping[str, int], order: Sequence[str], folder: Path | None = None
+        self,
+        libbpf: Libbpf,
+        programs: Mapping[str, int],
+        order: Sequence[str],
+        folder: Path | None = None,
+        openers: Mapping[str, Opener] | None = None,
     ) -> None:
         self._libbpf = libbpf
         self._programs = programs
         self._order = order
         self._folder = folder
+        self._openers = openers or {}
         self._fds: dict[str, int] = {}
         if folder:
             self._adopt(folder)
@@ -49,8 +59,10 @@ class Links:
             raise
 
     def _attach(self, name: str) -> None:
+        program = self._programs[name]
+        opener = self._openers.get(name)
         # A typed raw tracepoint (tp_btf) knows its event; a name is for untyped ones.
-        fd: int = self._libbpf.bpf_raw_tracepoint_open(None, self._programs[name])
+        fd: int = opener(program) if opener else self._libbpf.bpf_raw_tracepoint_open(None, program)
         if fd < 0:
             raise BpfLoadError(f"cannot attach {name}: {reason(fd)}\n{self._libbpf.log()}".rstrip())
         self._fds[name] = fd

@@ -7,11 +7,11 @@ import errno
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from recorder.kernel import layout
 from recorder.kernel.btf import Btf, check_layout
 from recorder.kernel.libbpf import Libbpf, reason
+from recorder.kernel.preemption import KERNEL_BTF
 from recorder.kernel.spec import ObjectSpec
 from recorder.model.errors import (
     BpfLoadError,
@@ -23,7 +23,6 @@ from recorder.model.errors import (
     UnsupportedKernel,
 )
 
-KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
 OLDEST_KERNEL = (5, 15)
 
 
@@ -42,6 +41,8 @@ class LoadedObject:
             btf = self._btf()
             check_layout(btf, layout.STRUCTS, layout.ENUMS)
             self._set_sizes(btf)
+            for name in self._spec.unused:
+                self._libbpf.bpf_program__set_autoload(self._program(name), False)
             self._load()
         except RecorderError:
             self.close()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recorder.kernel import layout
+from recorder.kernel.preemption import programs_are_preemptible
 from recorder.model.errors import BpfLimit
 
 PAGE = 4096
@@ -80,7 +81,8 @@ class ObjectSpec:
     """A BPF object: its file, and what the loader sets before and does after the load.
 
     max_entries: by map; constants: by name of a __u32 in .rodata; attach: programs in the
-    order of attaching (detached in the reverse order).
+    order of attaching (detached in the reverse order); events: of those that belong to a
+    classic tracepoint, its name as group/event; unused: programs that are not loaded.
     """
 
     path: Path
@@ -88,6 +90,8 @@ class ObjectSpec:
     constants: Mapping[str, int]
     attach: tuple[str, ...]
     control: str
+    events: Mapping[str, str]
+    unused: tuple[str, ...]
     bounds: Bounds = field(repr=False)
 
 
@@ -96,12 +100,24 @@ def object_path(name: str) -> Path:
     return Path(__file__).parent / "objects" / name
 
 
-def syscalls_spec(bounds: Bounds, path: Path | None = None) -> ObjectSpec:
+def syscalls_spec(bounds: Bounds, path: Path | None = None, *, preemptible: bool | None = None) -> ObjectSpec:
     """The recorder of system calls.
+
+    preemptible: whether programs can be preempted; None asks the running kernel. Those that
+    could be skipped are then of classic tracepoints, which cost more.
 
     The programs that keep track of cgroups and joiners are attached before the one that
     reads them, so that the first call seen already has its phase.
     """
+    if preemptible is None:
+        preemptible = programs_are_preemptible()
+    events = {
+        "on_exit": "sched/sched_process_exit",
+        "on_exec": "sched/sched_process_exec",
+        "on_sys_enter": "raw_syscalls/sys_enter",
+    }
+    raw, classic = tuple(events), {f"{name}_event": event for name, event in events.items()}
+    on_exit, on_exec, on_sys_enter = classic if preemptible else raw
     return ObjectSpec(
         path=path or object_path("syscalls.bpf.o"),
         max_entries={
@@ -116,13 +132,15 @@ def syscalls_spec(bounds: Bounds, path: Path | None = None) -> ObjectSpec:
         constants={"set_shift": 32 - (bounds.sets.bit_length() - 1), "max_children": bounds.children},
         attach=(
             "on_cgroup_rmdir",
-            "on_exit",
-            "on_exec",
-            "on_fork",
+            on_exit,
+            on_exec,
+            "on_new_task",
             "on_cgroup_attach_task",
             "on_cgroup_mkdir",
-            "on_sys_enter",
+            on_sys_enter,
         ),
         control="control",
+        events=classic if preemptible else {},
+        unused=raw if preemptible else tuple(classic),
         bounds=bounds,
     )

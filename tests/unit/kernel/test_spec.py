@@ -84,10 +84,22 @@ def test_the_spec_says_what_the_bounds_say(bounds):
 def test_the_readers_of_state_are_attached_after_its_keepers():
     """sys_enter comes last: the first call that is seen has its phase already."""
     spec = syscalls_spec(Bounds())
-    assert spec.attach[-1] == "on_sys_enter"
+    assert spec.attach[-1].removesuffix("_event") == "on_sys_enter"
     assert len(set(spec.attach)) == len(spec.attach)
     assert spec.control not in spec.attach
     assert spec.path == object_path("syscalls.bpf.o")
+
+
+@pytest.mark.parametrize("preemptible", [False, True])
+def test_each_event_has_one_program(preemptible):
+    """Where programs can be preempted, three are those of classic tracepoints; the others are not loaded."""
+    spec = syscalls_spec(Bounds(), preemptible=preemptible)
+    classic = {f"{name}_event" for name in ("on_sys_enter", "on_exec", "on_exit")}
+    assert set(spec.events) == (classic if preemptible else set())
+    assert set(spec.attach) >= set(spec.events)
+    assert not set(spec.attach) & set(spec.unused)
+    assert {name.removesuffix("_event") for name in spec.unused} == {"on_sys_enter", "on_exec", "on_exit"}
+    assert spec.attach[-1].removesuffix("_event") == "on_sys_enter"
 
 
 @pytest.mark.root
