@@ -38,13 +38,17 @@ def generate(output: Path) -> None:
         )
     sources = sorted(PROTO.rglob("*.proto"))
     for package in {source.parent.relative_to(PROTO).parts[0] for source in sources}:
-        for pattern in ("*_pb2.py", "*_pb2.pyi"):
+        for pattern in ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py"):
             for old in (output / package).rglob(pattern):
                 old.unlink()
     output.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTO}"]
     command += [f"--python_out={output}", f"--pyi_out={output}"]
     subprocess.run([*command, *map(str, sources)], check=True)
+    # Services are in proto/recorder/rpc alone: the record's stubs import no grpc.
+    services = [source for source in sources if re.search(r"^service ", source.read_text(), re.MULTILINE)]
+    command = [*command[:4], f"--grpc_python_out={output}"]
+    subprocess.run([*command, *map(str, services)], check=True)
 
 
 def main() -> int:

@@ -20,11 +20,13 @@ from recorder.model.numbers import Numbers
 __all__ = [
     "MAX_COMM",
     "CallKey",
+    "ContainerKind",
     "FirstSight",
     "Identity",
     "Observation",
     "Outcome",
     "Phase",
+    "Pod",
     "Provenance",
     "Record",
     "SightKey",
@@ -90,25 +92,67 @@ class Source:
     epoch: int
 
 
+def _text(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+class ContainerKind(IntEnum):
+    """A container's part in its pod. Values equal `recorder.record.v1.ContainerKind`."""
+
+    UNSPECIFIED = 0
+    NORMAL = 1
+    INIT = 2
+    EPHEMERAL = 3
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pod:
+    """A pod, as the kubelet names it to the runtime."""
+
+    namespace: str
+    name: str
+    uid: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     r"""Who ran in the cgroup; empty: not known.
 
-    Bytes of a path that are no UTF-8 (surrogates, as os.fsdecode gives them) are
-    escaped as `\udcNN`, since a record is text.
+    `labels` are the pod's when its sandbox was made, else the container's. Bytes of a
+    text that are no UTF-8 (surrogates, as os.fsdecode gives them) are escaped as
+    `\udcNN`, since a record is text.
     """
 
     name: str = ""
     cgroup_path: str = ""
+    container_id: str = ""
+    kind: int = ContainerKind.UNSPECIFIED
+    pod: Pod | None = None
+    image: str = ""
+    image_digest: str = ""
+    restart_count: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        for each in ("name", "cgroup_path"):
-            text = getattr(self, each).encode("utf-8", "backslashreplace").decode()
-            object.__setattr__(self, each, text)
+        for each in ("name", "cgroup_path", "container_id", "image", "image_digest"):
+            object.__setattr__(self, each, _text(getattr(self, each)))
+        labels = {_text(key): _text(value) for key, value in sorted(self.labels.items())}
+        object.__setattr__(self, "labels", MappingProxyType(labels))
 
     def join(self, other: Identity) -> Identity:
-        """Return each field's set value, or the greater of two."""
-        return Identity(max(self.name, other.name), max(self.cgroup_path, other.cgroup_path))
+        """Return each field's set value, or the greater of two; of labels all."""
+        labels = {key: max(self.labels.get(key, ""), value) for key, value in other.labels.items()}
+        return Identity(
+            name=max(self.name, other.name),
+            cgroup_path=max(self.cgroup_path, other.cgroup_path),
+            container_id=max(self.container_id, other.container_id),
+            kind=max(self.kind, other.kind),
+            pod=max((pod for pod in (self.pod, other.pod) if pod), default=None),
+            image=max(self.image, other.image),
+            image_digest=max(self.image_digest, other.image_digest),
+            restart_count=max(self.restart_count, other.restart_count),
+            labels={**self.labels, **labels},
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from recorder.model.record import (
     FirstSight,
     Identity,
     Observation,
+    Pod,
     Provenance,
     Record,
     SightKey,
@@ -31,7 +32,16 @@ from recorder.model.record import (
 )
 from recorder.record.v1 import record_pb2 as pb
 
-__all__ = ["from_json", "from_message", "to_json", "to_message"]
+__all__ = [
+    "from_identity",
+    "from_json",
+    "from_message",
+    "from_observation",
+    "to_identity",
+    "to_json",
+    "to_message",
+    "to_observation",
+]
 
 
 def to_message(record: Record) -> pb.Record:
@@ -42,7 +52,7 @@ def to_message(record: Record) -> pb.Record:
     """
     return pb.Record(
         observations=[
-            _to_observation(f"observations[{index}]", each) for index, each in enumerate(record.observations)
+            to_observation(each, f"observations[{index}]") for index, each in enumerate(record.observations)
         ]
     )
 
@@ -51,7 +61,7 @@ def from_message(message: pb.Record) -> Record:
     """Return the message's record; InvalidRecord with the path of the field that is wrong."""
     return Record(
         tuple(
-            _from_observation(f"observations[{index}]", each)
+            from_observation(each, f"observations[{index}]")
             for index, each in enumerate(message.observations)
         )
     )
@@ -76,7 +86,40 @@ def from_json(text: str) -> Record:
     return from_message(message)
 
 
-def _to_observation(path: str, observation: Observation) -> pb.Observation:
+def to_identity(identity: Identity) -> pb.Identity:
+    """Return the identity as a message."""
+    pod = identity.pod
+    return pb.Identity(
+        name=identity.name,
+        cgroup_path=identity.cgroup_path,
+        container_id=identity.container_id,
+        kind=_enum(identity.kind),
+        pod=pb.Pod(namespace=pod.namespace, name=pod.name, uid=pod.uid) if pod else None,
+        image=identity.image,
+        image_digest=identity.image_digest,
+        restart_count=identity.restart_count,
+        labels=identity.labels,
+    )
+
+
+def from_identity(message: pb.Identity) -> Identity:
+    """Return the message's identity."""
+    pod = message.pod
+    return Identity(
+        name=message.name,
+        cgroup_path=message.cgroup_path,
+        container_id=message.container_id,
+        kind=message.kind,
+        pod=Pod(pod.namespace, pod.name, pod.uid) if message.HasField("pod") else None,
+        image=message.image,
+        image_digest=message.image_digest,
+        restart_count=message.restart_count,
+        labels=dict(message.labels),
+    )
+
+
+def to_observation(observation: Observation, path: str = "observation") -> pb.Observation:
+    """Return one observation as a message; errors as `to_message`, with `path` in front."""
     try:
         return _converted(observation)
     except (ValueError, TypeError) as error:
@@ -89,7 +132,7 @@ def _converted(observation: Observation) -> pb.Observation:
         source=pb.Source(
             node=source.node, boot_id=source.boot_id, cgroup_id=source.cgroup_id, epoch=source.epoch
         ),
-        identity=pb.Identity(name=identity.name, cgroup_path=identity.cgroup_path),
+        identity=to_identity(identity),
         calls=[
             pb.CallSet(
                 abi=_enum(key.abi),
@@ -129,13 +172,14 @@ def _converted(observation: Observation) -> pb.Observation:
     )
 
 
-def _from_observation(path: str, message: pb.Observation) -> Observation:
+def from_observation(message: pb.Observation, path: str = "observation") -> Observation:
+    """Return the message's observation; errors as `from_message`, with `path` in front."""
     if not message.HasField("source"):
         raise InvalidRecord(f"{path}.source is missing: an observation without a source cannot be joined")
-    source, identity, provenance = message.source, message.identity, message.provenance
+    source, provenance = message.source, message.provenance
     return Observation(
         source=Source(source.node, source.boot_id, source.cgroup_id, source.epoch),
-        identity=Identity(identity.name, identity.cgroup_path),
+        identity=from_identity(message.identity),
         calls=_from_calls(path, message.calls),
         first_sights=_from_sights(path, message.first_sights),
         ledger=_from_ledger(path, message.ledger),

@@ -24,33 +24,41 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frecorder/record/v1/record.proto\x12\x12recorder.record.v1\"?\n\x06Record\x12\x35\n\x0cobservations\x18\x01 \x03(\x0b\x32\x1f.recorder.record.v1.Observation\"I\n\x06Source\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x11\n\tcgroup_id\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"\x84\x03\n\x0bObservation\x12*\n\x06source\x18\x01 \x01(\x0b\x32\x1a.recorder.record.v1.Source\x12.\n\x08identity\x18\x02 \x01(\x0b\x32\x1c.recorder.record.v1.Identity\x12*\n\x05\x63\x61lls\x18\x03 \x03(\x0b\x32\x1b.recorder.record.v1.CallSet\x12\x34\n\x0c\x66irst_sights\x18\x04 \x03(\x0b\x32\x1e.recorder.record.v1.FirstSight\x12/\n\x06ledger\x18\x05 \x03(\x0b\x32\x1f.recorder.record.v1.LedgerEntry\x12\x32\n\nprovenance\x18\x06 \x01(\x0b\x32\x1e.recorder.record.v1.Provenance\x12\x15\n\rfirst_seen_ns\x18\x07 \x01(\x04\x12\x14\n\x0clast_seen_ns\x18\x08 \x01(\x04\x12\x16\n\x0ewall_offset_ns\x18\t \x01(\x03\x12\r\n\x05\x65nded\x18\n \x01(\x08\"-\n\x08Identity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63group_path\x18\x02 \x01(\t\"\x98\x01\n\x07\x43\x61llSet\x12$\n\x03\x61\x62i\x18\x01 \x01(\x0e\x32\x17.recorder.record.v1.Abi\x12(\n\x05phase\x18\x02 \x01(\x0e\x32\x19.recorder.record.v1.Phase\x12,\n\x07outcome\x18\x03 \x01(\x0e\x32\x1b.recorder.record.v1.Outcome\x12\x0f\n\x07numbers\x18\x04 \x01(\x0c\"\xb9\x01\n\nFirstSight\x12$\n\x03\x61\x62i\x18\x01 \x01(\x0e\x32\x17.recorder.record.v1.Abi\x12(\n\x05phase\x18\x02 \x01(\x0e\x32\x19.recorder.record.v1.Phase\x12,\n\x07outcome\x18\x03 \x01(\x0e\x32\x1b.recorder.record.v1.Outcome\x12\x0e\n\x06number\x18\x04 \x01(\r\x12\x0f\n\x07time_ns\x18\x05 \x01(\x04\x12\x0c\n\x04\x63omm\x18\x06 \x01(\x0c\"+\n\x0bLedgerEntry\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\x99\x01\n\nProvenance\x12\x18\n\x10recorder_version\x18\x01 \x01(\t\x12\x16\n\x0ekernel_release\x18\x02 \x01(\t\x12\x0f\n\x07machine\x18\x03 \x01(\t\x12\x0e\n\x06loader\x18\x04 \x01(\t\x12\x0e\n\x06phases\x18\x05 \x01(\t\x12\x0f\n\x07runtime\x18\x06 \x01(\t\x12\x17\n\x0fruntime_version\x18\x07 \x01(\t*c\n\x03\x41\x62i\x12\x13\n\x0f\x41\x42I_UNSPECIFIED\x10\x00\x12\x0e\n\nABI_X86_64\x10\x01\x12\x0c\n\x08\x41\x42I_I386\x10\x02\x12\x0b\n\x07\x41\x42I_X32\x10\x03\x12\x0f\n\x0b\x41\x42I_AARCH64\x10\x04\x12\x0b\n\x07\x41\x42I_ARM\x10\x05*C\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bPHASE_SETUP\x10\x01\x12\x12\n\x0ePHASE_WORKLOAD\x10\x02*K\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_ALLOWED\x10\x01\x12\x12\n\x0eOUTCOME_DENIED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frecorder/record/v1/record.proto\x12\x12recorder.record.v1\"?\n\x06Record\x12\x35\n\x0cobservations\x18\x01 \x03(\x0b\x32\x1f.recorder.record.v1.Observation\"I\n\x06Source\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x11\n\tcgroup_id\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"\x84\x03\n\x0bObservation\x12*\n\x06source\x18\x01 \x01(\x0b\x32\x1a.recorder.record.v1.Source\x12.\n\x08identity\x18\x02 \x01(\x0b\x32\x1c.recorder.record.v1.Identity\x12*\n\x05\x63\x61lls\x18\x03 \x03(\x0b\x32\x1b.recorder.record.v1.CallSet\x12\x34\n\x0c\x66irst_sights\x18\x04 \x03(\x0b\x32\x1e.recorder.record.v1.FirstSight\x12/\n\x06ledger\x18\x05 \x03(\x0b\x32\x1f.recorder.record.v1.LedgerEntry\x12\x32\n\nprovenance\x18\x06 \x01(\x0b\x32\x1e.recorder.record.v1.Provenance\x12\x15\n\rfirst_seen_ns\x18\x07 \x01(\x04\x12\x14\n\x0clast_seen_ns\x18\x08 \x01(\x04\x12\x16\n\x0ewall_offset_ns\x18\t \x01(\x03\x12\r\n\x05\x65nded\x18\n \x01(\x08\"\xbf\x02\n\x08Identity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63group_path\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x03 \x01(\t\x12/\n\x04kind\x18\x04 \x01(\x0e\x32!.recorder.record.v1.ContainerKind\x12$\n\x03pod\x18\x05 \x01(\x0b\x32\x17.recorder.record.v1.Pod\x12\r\n\x05image\x18\x06 \x01(\t\x12\x14\n\x0cimage_digest\x18\x07 \x01(\t\x12\x15\n\rrestart_count\x18\x08 \x01(\r\x12\x38\n\x06labels\x18\t \x03(\x0b\x32(.recorder.record.v1.Identity.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"3\n\x03Pod\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\"\x98\x01\n\x07\x43\x61llSet\x12$\n\x03\x61\x62i\x18\x01 \x01(\x0e\x32\x17.recorder.record.v1.Abi\x12(\n\x05phase\x18\x02 \x01(\x0e\x32\x19.recorder.record.v1.Phase\x12,\n\x07outcome\x18\x03 \x01(\x0e\x32\x1b.recorder.record.v1.Outcome\x12\x0f\n\x07numbers\x18\x04 \x01(\x0c\"\xb9\x01\n\nFirstSight\x12$\n\x03\x61\x62i\x18\x01 \x01(\x0e\x32\x17.recorder.record.v1.Abi\x12(\n\x05phase\x18\x02 \x01(\x0e\x32\x19.recorder.record.v1.Phase\x12,\n\x07outcome\x18\x03 \x01(\x0e\x32\x1b.recorder.record.v1.Outcome\x12\x0e\n\x06number\x18\x04 \x01(\r\x12\x0f\n\x07time_ns\x18\x05 \x01(\x04\x12\x0c\n\x04\x63omm\x18\x06 \x01(\x0c\"+\n\x0bLedgerEntry\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\x99\x01\n\nProvenance\x12\x18\n\x10recorder_version\x18\x01 \x01(\t\x12\x16\n\x0ekernel_release\x18\x02 \x01(\t\x12\x0f\n\x07machine\x18\x03 \x01(\t\x12\x0e\n\x06loader\x18\x04 \x01(\t\x12\x0e\n\x06phases\x18\x05 \x01(\t\x12\x0f\n\x07runtime\x18\x06 \x01(\t\x12\x17\n\x0fruntime_version\x18\x07 \x01(\t*c\n\x03\x41\x62i\x12\x13\n\x0f\x41\x42I_UNSPECIFIED\x10\x00\x12\x0e\n\nABI_X86_64\x10\x01\x12\x0c\n\x08\x41\x42I_I386\x10\x02\x12\x0b\n\x07\x41\x42I_X32\x10\x03\x12\x0f\n\x0b\x41\x42I_AARCH64\x10\x04\x12\x0b\n\x07\x41\x42I_ARM\x10\x05*C\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bPHASE_SETUP\x10\x01\x12\x12\n\x0ePHASE_WORKLOAD\x10\x02*K\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_ALLOWED\x10\x01\x12\x12\n\x0eOUTCOME_DENIED\x10\x02*\x81\x01\n\rContainerKind\x12\x1e\n\x1a\x43ONTAINER_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43ONTAINER_KIND_NORMAL\x10\x01\x12\x17\n\x13\x43ONTAINER_KIND_INIT\x10\x02\x12\x1c\n\x18\x43ONTAINER_KIND_EPHEMERAL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'recorder.record.v1.record_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ABI']._serialized_start=1177
-  _globals['_ABI']._serialized_end=1276
-  _globals['_PHASE']._serialized_start=1278
-  _globals['_PHASE']._serialized_end=1345
-  _globals['_OUTCOME']._serialized_start=1347
-  _globals['_OUTCOME']._serialized_end=1422
+  _globals['_IDENTITY_LABELSENTRY']._loaded_options = None
+  _globals['_IDENTITY_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_ABI']._serialized_start=1505
+  _globals['_ABI']._serialized_end=1604
+  _globals['_PHASE']._serialized_start=1606
+  _globals['_PHASE']._serialized_end=1673
+  _globals['_OUTCOME']._serialized_start=1675
+  _globals['_OUTCOME']._serialized_end=1750
+  _globals['_CONTAINERKIND']._serialized_start=1753
+  _globals['_CONTAINERKIND']._serialized_end=1882
   _globals['_RECORD']._serialized_start=55
   _globals['_RECORD']._serialized_end=118
   _globals['_SOURCE']._serialized_start=120
   _globals['_SOURCE']._serialized_end=193
   _globals['_OBSERVATION']._serialized_start=196
   _globals['_OBSERVATION']._serialized_end=584
-  _globals['_IDENTITY']._serialized_start=586
-  _globals['_IDENTITY']._serialized_end=631
-  _globals['_CALLSET']._serialized_start=634
-  _globals['_CALLSET']._serialized_end=786
-  _globals['_FIRSTSIGHT']._serialized_start=789
-  _globals['_FIRSTSIGHT']._serialized_end=974
-  _globals['_LEDGERENTRY']._serialized_start=976
-  _globals['_LEDGERENTRY']._serialized_end=1019
-  _globals['_PROVENANCE']._serialized_start=1022
-  _globals['_PROVENANCE']._serialized_end=1175
+  _globals['_IDENTITY']._serialized_start=587
+  _globals['_IDENTITY']._serialized_end=906
+  _globals['_IDENTITY_LABELSENTRY']._serialized_start=861
+  _globals['_IDENTITY_LABELSENTRY']._serialized_end=906
+  _globals['_POD']._serialized_start=908
+  _globals['_POD']._serialized_end=959
+  _globals['_CALLSET']._serialized_start=962
+  _globals['_CALLSET']._serialized_end=1114
+  _globals['_FIRSTSIGHT']._serialized_start=1117
+  _globals['_FIRSTSIGHT']._serialized_end=1302
+  _globals['_LEDGERENTRY']._serialized_start=1304
+  _globals['_LEDGERENTRY']._serialized_end=1347
+  _globals['_PROVENANCE']._serialized_start=1350
+  _globals['_PROVENANCE']._serialized_end=1503
 # @@protoc_insertion_point(module_scope)

@@ -27,6 +27,13 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
     OUTCOME_ALLOWED: _ClassVar[Outcome]
     OUTCOME_DENIED: _ClassVar[Outcome]
+
+class ContainerKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTAINER_KIND_UNSPECIFIED: _ClassVar[ContainerKind]
+    CONTAINER_KIND_NORMAL: _ClassVar[ContainerKind]
+    CONTAINER_KIND_INIT: _ClassVar[ContainerKind]
+    CONTAINER_KIND_EPHEMERAL: _ClassVar[ContainerKind]
 ABI_UNSPECIFIED: Abi
 ABI_X86_64: Abi
 ABI_I386: Abi
@@ -39,6 +46,10 @@ PHASE_WORKLOAD: Phase
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_ALLOWED: Outcome
 OUTCOME_DENIED: Outcome
+CONTAINER_KIND_UNSPECIFIED: ContainerKind
+CONTAINER_KIND_NORMAL: ContainerKind
+CONTAINER_KIND_INIT: ContainerKind
+CONTAINER_KIND_EPHEMERAL: ContainerKind
 
 class Record(_message.Message):
     __slots__ = ("observations",)
@@ -83,12 +94,43 @@ class Observation(_message.Message):
     def __init__(self, source: _Optional[_Union[Source, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSet, _Mapping]]] = ..., first_sights: _Optional[_Iterable[_Union[FirstSight, _Mapping]]] = ..., ledger: _Optional[_Iterable[_Union[LedgerEntry, _Mapping]]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., first_seen_ns: _Optional[int] = ..., last_seen_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., ended: _Optional[bool] = ...) -> None: ...
 
 class Identity(_message.Message):
-    __slots__ = ("name", "cgroup_path")
+    __slots__ = ("name", "cgroup_path", "container_id", "kind", "pod", "image", "image_digest", "restart_count", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     CGROUP_PATH_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    POD_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    RESTART_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     name: str
     cgroup_path: str
-    def __init__(self, name: _Optional[str] = ..., cgroup_path: _Optional[str] = ...) -> None: ...
+    container_id: str
+    kind: ContainerKind
+    pod: Pod
+    image: str
+    image_digest: str
+    restart_count: int
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., cgroup_path: _Optional[str] = ..., container_id: _Optional[str] = ..., kind: _Optional[_Union[ContainerKind, str]] = ..., pod: _Optional[_Union[Pod, _Mapping]] = ..., image: _Optional[str] = ..., image_digest: _Optional[str] = ..., restart_count: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Pod(_message.Message):
+    __slots__ = ("namespace", "name", "uid")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    name: str
+    uid: str
+    def __init__(self, namespace: _Optional[str] = ..., name: _Optional[str] = ..., uid: _Optional[str] = ...) -> None: ...
 
 class CallSet(_message.Message):
     __slots__ = ("abi", "phase", "outcome", "numbers")

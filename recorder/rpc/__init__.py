@@ -1,0 +1,1 @@
+"""What agents, collectors and clients say to each other: generated stubs, TLS, who the peer is."""
