@@ -91,10 +91,11 @@ static __always_inline void count(__u64 *counter)
  * Events are hints: times of first sight, and wake-ups. A lost one is counted,
  * and the bits are in the slot all the same.
  */
-static __noinline int emit(struct slot *slot, __u32 index, enum event_kind kind, __u32 bit,
+static __noinline int emit(__u64 cgroup_id, __u32 index, enum event_kind kind, __u32 bit,
 			   enum phase phase)
 {
 	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	struct slot *slot = slot_at(index);
 
 	if (!event) {
 		struct counters *all = totals();
@@ -104,9 +105,9 @@ static __noinline int emit(struct slot *slot, __u32 index, enum event_kind kind,
 		return 0;
 	}
 	event->time_ns = bpf_ktime_get_boot_ns();
-	event->cgroup_id = slot->cgroup_id;
+	event->cgroup_id = cgroup_id;
 	event->slot = index;
-	event->generation = slot->generation;
+	event->generation = slot ? slot->generation : 0;
 	event->kind = kind;
 	event->bit = bit;
 	event->phase = phase;

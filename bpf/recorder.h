@@ -19,6 +19,8 @@ enum bitmap_layout {
 
 #define BITMAP_WORDS (BITMAP_BITS / 64)
 #define COMM_LENGTH 16
+#define PATH_LENGTH 256
+#define PREFIX_LENGTH 16
 #define SET_WAYS 4
 
 enum phase {
@@ -52,7 +54,7 @@ struct slot {
 	__u32 children;
 	__u32 reference; /* mount namespace of who made the slot, or brought the last joiner in */
 	__u32 index;     /* its own, in the array of slots */
-	__u32 padding;
+	__u32 late;      /* it may have had tasks before it had the slot */
 	/* ledger */
 	__u64 unknown_number;
 	__u64 joiners_full;
@@ -62,6 +64,11 @@ struct slot {
 	/* what was seen */
 	__u64 workload[BITMAP_WORDS];
 	__u64 setup[BITMAP_WORDS];
+	/*
+	 * Of a cgroup that got its slot when it was made: who asks may come when it
+	 * is gone. Empty for others; one that fills the field to the end was cut.
+	 */
+	char path[PATH_LENGTH];
 };
 
 /* One set of the table that finds a slot by cgroup id: one cache line. */
@@ -95,6 +102,7 @@ enum event_kind {
 	EVENT_FIRST_SIGHT = 1,
 	EVENT_BEGIN = 2, /* the kernel gave a new cgroup a slot */
 	EVENT_END = 3,   /* the target's cgroup was removed */
+	EVENT_WATCH = 4, /* a new cgroup is watched, since its parent is, for more than one level */
 };
 
 struct event {
@@ -117,14 +125,19 @@ struct counters {
 	__u64 joiners_full;
 	__u64 ring_full;
 	__u64 boundaries;
+	__u64 roots_full;
 	__u32 max_children; /* a bound that no map's size shows */
 	__u32 padding;
 };
 
-/* A new cgroup below a watched root gets a slot of this mode. */
+/*
+ * A new cgroup below a watched root, at this level, gets a slot of this mode;
+ * those above it are watched as well.
+ */
 struct root {
 	enum slot_mode mode;
-	__u32 padding;
+	__u32 levels;               /* 1: its children */
+	char prefix[PREFIX_LENGTH]; /* of its children's names; others are left alone */
 };
 
 enum control_op {
@@ -132,16 +145,17 @@ enum control_op {
 	CONTROL_ADOPT = 2,   /* slot, generation, cgroup id: a child that was there before */
 	CONTROL_DROP = 3,    /* slot, generation: no new calls count for it */
 	CONTROL_RELEASE = 4, /* slot, generation: it was read, and may be used again */
+	CONTROL_SEE = 5,     /* slot, generation, bit: a call that was in flight */
 };
 
 /* First change of any struct or enum above: one more. */
-#define RECORDER_LAYOUT 1
+#define RECORDER_LAYOUT 2
 
-_Static_assert(sizeof(struct slot) == 104 + 2 * 8 * BITMAP_WORDS, "slot");
+_Static_assert(sizeof(struct slot) == 104 + 2 * 8 * BITMAP_WORDS + PATH_LENGTH, "slot");
 _Static_assert(sizeof(struct set) == 64, "set: one cache line");
 _Static_assert(sizeof(struct joiner) == 32 + 8 * BITMAP_WORDS, "joiner");
 _Static_assert(sizeof(struct event) == 48, "event");
-_Static_assert(sizeof(struct counters) == 56, "counters");
-_Static_assert(sizeof(struct root) == 8, "root");
+_Static_assert(sizeof(struct counters) == 64, "counters");
+_Static_assert(sizeof(struct root) == 8 + PREFIX_LENGTH, "root");
 
 #endif

@@ -51,7 +51,7 @@ static __always_inline void see(struct slot *slot, __u32 index, __u32 bit, enum 
 		return;
 	bits = phase == PHASE_SETUP ? &slot->setup[word] : &slot->workload[word];
 	if (!(__sync_fetch_and_or(bits, mask) & mask))
-		emit(slot, index, EVENT_FIRST_SIGHT, bit, phase);
+		emit(slot->cgroup_id, index, EVENT_FIRST_SIGHT, bit, phase);
 }
 
 /*
@@ -167,13 +167,43 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	return system_call(number);
 }
 
+static __always_inline int name_begins(struct cgroup *cgroup, const char *prefix)
+{
+	char name[PREFIX_LENGTH] = {};
+
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(cgroup, kn, name));
+	for (int i = 0; i < PREFIX_LENGTH; i++) {
+		if (!prefix[i])
+			break;
+		if (name[i] != prefix[i])
+			return 0;
+	}
+	return 1;
+}
+
+/* A pod's cgroup, say, whose children are the containers. */
+static __noinline int watch_below(__u64 id, struct root *above)
+{
+	struct root root = {};
+	struct counters *all = totals();
+
+	if (!above || !all)
+		return 0;
+	root.mode = above->mode;
+	root.levels = above->levels - 1;
+	if (bpf_map_update_elem(&roots, &id, &root, BPF_ANY)) {
+		count(&all->roots_full);
+		return 0;
+	}
+	return emit(id, 0, EVENT_WATCH, 0, 0);
+}
+
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 {
 	__u64 id = cgroup->kn->id;
 	__u64 parent_id;
 	struct root *root;
-	struct slot *slot;
 	__u32 index;
 
 	if (!is_v2(cgroup))
@@ -186,12 +216,15 @@ int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 		return 0;
 	}
 	root = bpf_map_lookup_elem(&roots, &parent_id);
-	if (!root)
+	if (!root || !name_begins(cgroup, root->prefix))
 		return 0;
-	index = slot_take(id, root->mode, 0, 0);
-	slot = slot_at(index);
-	if (index && slot)
-		emit(slot, index, EVENT_BEGIN, 0, 0);
+	if (root->levels > 1) {
+		watch_below(id, root);
+		return 0;
+	}
+	index = slot_take(id, root->mode, 0, 0, path);
+	if (index)
+		emit(id, index, EVENT_BEGIN, 0, 0);
 	return 0;
 }
 
@@ -217,7 +250,7 @@ int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 	}
 	slot->ended_ns = bpf_ktime_get_boot_ns();
 	if (__sync_lock_test_and_set(&slot->state, SLOT_ENDED) == SLOT_ACTIVE)
-		emit(slot, index, EVENT_END, 0, 0);
+		emit(id, index, EVENT_END, 0, 0);
 	return 0;
 }
 
@@ -407,7 +440,7 @@ int control(struct bpf_raw_tracepoint_args *ctx)
 	struct slot *slot;
 
 	if (op == CONTROL_ADD)
-		return table_find(id) ? 0 : slot_take(id, ctx->args[2], ctx->args[3], ctx->args[4]);
+		return table_find(id) ? 0 : slot_take(id, ctx->args[2], ctx->args[3], ctx->args[4], NULL);
 	slot = slot_at(index);
 	/* Another generation: the slot is somebody else's by now. */
 	if (!index || !slot || slot->generation != (__u32)ctx->args[2])
@@ -422,6 +455,16 @@ int control(struct bpf_raw_tracepoint_args *ctx)
 		if (was != SLOT_ACTIVE)
 			return 0;
 		slot->ended_ns = bpf_ktime_get_boot_ns();
+		return 1;
+	}
+	if (op == CONTROL_SEE) {
+		__u32 bit = ctx->args[3];
+		__u32 word = bit / 64;
+
+		if (word >= BITMAP_WORDS)
+			return 0;
+		/* No event: the time is not known, and the task is not this one. */
+		__sync_fetch_and_or(&slot->workload[word], 1ULL << (bit % 64));
 		return 1;
 	}
 	if (op == CONTROL_RELEASE && slot->state == SLOT_ENDED) {

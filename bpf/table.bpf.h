@@ -184,7 +184,7 @@ static __always_inline __u32 mount_namespace(struct task_struct *task)
 
 /* Takes a free slot for a target and enters it; 0: refused, and counted. */
 static __noinline int slot_take(__u64 cgroup_id, enum slot_mode mode, __u32 late,
-				__u32 workload_namespace)
+				__u32 workload_namespace, const char *path)
 {
 	struct counters *all = totals();
 	struct slot *slot;
@@ -220,6 +220,10 @@ static __noinline int slot_take(__u64 cgroup_id, enum slot_mode mode, __u32 late
 	slot->children_full = 0;
 	slot->table_full = 0;
 	slot->joiner_without_exec = 0;
+	slot->late = late;
+	slot->path[0] = 0;
+	if (path)
+		bpf_probe_read_kernel_str(slot->path, sizeof(slot->path), path);
 	slot->state = SLOT_ACTIVE;
 	if (!table_insert(cgroup_id, index)) {
 		slot->state = SLOT_FREE;

@@ -11,7 +11,7 @@ from pathlib import Path
 from recorder import __version__
 from recorder.containers.cgroup import Cgroup
 from recorder.containers.in_flight import calls_in_flight
-from recorder.kernel.backend import Backend, Reading, Target
+from recorder.kernel.backend import Backend, Target
 from recorder.kernel.bitmap import call_of
 from recorder.kernel.layout import EventKind, SlotMode
 from recorder.model.ledger import Ledger
@@ -53,7 +53,6 @@ class Recording:
     target: Target = field(init=False)
     ended: bool = field(init=False, default=False)
     _late: bool = field(init=False, default=False)
-    _in_flight: Mapping[CallKey, Numbers] = field(init=False, default_factory=dict)
     _sights: dict[SightKey, FirstSight] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,10 +69,9 @@ class Recording:
         present = self.cgroup.pids()
         self._late = bool(before or present)
         if self._late:
-            self._in_flight = {
-                CallKey(abi, Phase.WORKLOAD, Outcome.ALLOWED): numbers
-                for abi, numbers in calls_in_flight(present).items()
-            }
+            in_flight = calls_in_flight(present).items()
+            workload = {CallKey(abi, Phase.WORKLOAD, Outcome.ALLOWED): numbers for abi, numbers in in_flight}
+            self.backend.see(self.target, workload)
 
     def _adopt_descendants(self) -> None:
         """Those that were there before; what is made below a followed one is followed by the kernel side.
@@ -101,17 +99,11 @@ class Recording:
 
     def calls(self) -> Mapping[CallKey, Numbers]:
         """What was seen so far."""
-        return self._with_in_flight(self.backend.read(self.target))
+        return self.backend.read(self.target).calls
 
     def first_sights(self) -> Mapping[SightKey, FirstSight]:
         """The first sights that were polled so far."""
         return self._sights
-
-    def _with_in_flight(self, reading: Reading) -> Mapping[CallKey, Numbers]:
-        calls = dict(reading.calls)
-        for key, numbers in self._in_flight.items():
-            calls[key] = calls.get(key, Numbers()) | numbers
-        return calls
 
     def finish(self) -> Record:
         """Ends the recording, gives the slot back, and returns what was seen and lost."""
@@ -122,7 +114,7 @@ class Recording:
         self.poll()
         ledger = reading.ledger + self.backend.ledger()
         self.backend.release(self.target)
-        calls = self._with_in_flight(reading)
+        calls = reading.calls
         counts = {"attached_late": int(self._late), "unnamed_number": _unnamed(calls)}
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         times = [sight.time_ns for sight in self._sights.values()]

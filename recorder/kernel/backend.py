@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -16,18 +16,23 @@ from recorder.model.record import CallKey
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A cgroup that is being recorded: its slot, for as long as the generation is the same."""
+    """A cgroup that is being recorded: its slot, for as long as the generation is the same.
+
+    path: below the cgroup v2 mount, as the kernel gave it when it made the cgroup; empty
+    where the recording began later, or the path is too long to be kept.
+    """
 
     slot: int
     generation: int
     cgroup_id: int
+    path: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A target's state at one moment; times are CLOCK_BOOTTIME in ns, 0 where there is none.
 
-    epoch: when its counters began at 0.
+    epoch: when its counters began at 0. late: it may have had tasks before.
     """
 
     target: Target
@@ -35,6 +40,7 @@ class Reading:
     ended_ns: int
     ended: bool
     started: bool
+    late: bool
     calls: Mapping[CallKey, Numbers]
     ledger: Ledger
 
@@ -55,8 +61,19 @@ class Backend(Protocol):
     def adopt(self, target: Target, children: Iterable[int]) -> None:
         """Child cgroups that were there before the target was added count for it."""
 
-    def watch(self, root_id: int, mode: SlotMode) -> None:
-        """Every cgroup made below this one from now on gets a slot before its first task runs."""
+    def see(self, target: Target, calls: Mapping[CallKey, Numbers]) -> None:
+        """Calls of the workload that were in flight when the recording began count as well."""
+
+    def watch(self, root_id: int, mode: SlotMode, *, levels: int = 1, prefix: bytes = b"") -> None:
+        """Every cgroup made below this one from now on gets a slot before its first task runs.
+
+        levels: how far below; 2 for the children of its future children, which are watched
+        as well from the moment they are made. prefix: of the names of its children, at most
+        15 bytes; others are left alone. Again for the same root: replaces what was said.
+        """
+
+    def watched(self) -> set[int]:
+        """The ids of all watched cgroups that are there."""
 
     def unwatch(self, root_id: int) -> None:
         """No more new slots below it; those that are there stay."""

@@ -37,6 +37,14 @@ def call_of(bit: int, machine: str | None = None) -> tuple[Abi, int]:
     raise ValueError(f"bit {bit} belongs to no ABI of this machine")
 
 
+def bit_of(abi: int, number: int, machine: str | None = None) -> int:
+    """The bit of a call. ValueError if this machine has none for it."""
+    for each, first, end in abis(machine):
+        if each == abi and 0 <= number < end - first:
+            return first + number
+    raise ValueError(f"ABI {abi} has no number {number} on this machine")
+
+
 def calls_of(
     workload: Sequence[int], setup: Sequence[int], machine: str | None = None
 ) -> Mapping[CallKey, Numbers]:

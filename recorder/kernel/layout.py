@@ -10,11 +10,13 @@ from __future__ import annotations
 import ctypes
 from enum import IntEnum
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 BITMAP_BITS = 1600
 BITMAP_WORDS = BITMAP_BITS // 64
 SET_WAYS = 4
 COMM_LENGTH = 16
+PATH_LENGTH = 256
+PREFIX_LENGTH = 16
 
 
 class BitmapLayout(IntEnum):
@@ -63,6 +65,7 @@ class EventKind(IntEnum):
     EVENT_FIRST_SIGHT = 1
     EVENT_BEGIN = 2
     EVENT_END = 3
+    EVENT_WATCH = 4
 
 
 class ControlOp(IntEnum):
@@ -72,6 +75,7 @@ class ControlOp(IntEnum):
     CONTROL_ADOPT = 2
     CONTROL_DROP = 3
     CONTROL_RELEASE = 4
+    CONTROL_SEE = 5
 
 
 class Slot(ctypes.Structure):
@@ -90,7 +94,7 @@ class Slot(ctypes.Structure):
         ("children", ctypes.c_uint32),
         ("reference", ctypes.c_uint32),
         ("index", ctypes.c_uint32),
-        ("padding", ctypes.c_uint32),
+        ("late", ctypes.c_uint32),
         ("unknown_number", ctypes.c_uint64),
         ("joiners_full", ctypes.c_uint64),
         ("children_full", ctypes.c_uint64),
@@ -98,6 +102,7 @@ class Slot(ctypes.Structure):
         ("joiner_without_exec", ctypes.c_uint64),
         ("workload", ctypes.c_uint64 * BITMAP_WORDS),
         ("setup", ctypes.c_uint64 * BITMAP_WORDS),
+        ("path", ctypes.c_char * PATH_LENGTH),
     )
 
 
@@ -153,6 +158,7 @@ class Counters(ctypes.Structure):
         ("joiners_full", ctypes.c_uint64),
         ("ring_full", ctypes.c_uint64),
         ("boundaries", ctypes.c_uint64),
+        ("roots_full", ctypes.c_uint64),
         ("max_children", ctypes.c_uint32),
         ("padding", ctypes.c_uint32),
     )
@@ -163,7 +169,8 @@ class Root(ctypes.Structure):
 
     _fields_ = (
         ("mode", ctypes.c_uint32),
-        ("padding", ctypes.c_uint32),
+        ("levels", ctypes.c_uint32),
+        ("prefix", ctypes.c_char * PREFIX_LENGTH),
     )
 
 

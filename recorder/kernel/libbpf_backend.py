@@ -6,13 +6,14 @@ import contextlib
 import ctypes
 import errno
 import functools
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from recorder.kernel import layout, pins
 from recorder.kernel.arrays import SharedArray
 from recorder.kernel.backend import Reading, Target
-from recorder.kernel.bitmap import calls_of
+from recorder.kernel.bitmap import bit_of, calls_of
 from recorder.kernel.info import program_info
 from recorder.kernel.layout import ControlOp, JoinerState, SlotMode, SlotState
 from recorder.kernel.libbpf import Libbpf, TestRunOptions, reason
@@ -25,6 +26,8 @@ from recorder.kernel.tracefs import tracepoint_id
 from recorder.kernel.tracepoints import attach_tracepoint
 from recorder.model.errors import BpfError, BpfLimit, BpfLoadError
 from recorder.model.ledger import Ledger
+from recorder.model.numbers import Numbers
+from recorder.model.record import CallKey
 
 _BPF_NOEXIST = 1
 _OPEN_JOINERS = (JoinerState.JOINER_UNDECIDED, JoinerState.JOINER_PENDING)
@@ -106,7 +109,7 @@ class LibbpfBackend:
             before = self._counters[0]
             index = self._control(ControlOp.CONTROL_ADD, cgroup_id, mode, late, mount_namespace)
             if index:
-                return Target(index, self._slots[index].generation, cgroup_id)
+                return self._target(index, self._slots[index])
             after = self._counters[0]
             if after.slots_full > before.slots_full:
                 raise BpfLimit(f"all {self._spec.bounds.slots} slots are in use; end a recording first")
@@ -121,10 +124,21 @@ class LibbpfBackend:
         for child in children:
             self._control(ControlOp.CONTROL_ADOPT, target.slot, target.generation, child)
 
-    def watch(self, root_id: int, mode: SlotMode) -> None:
+    def see(self, target: Target, calls: Mapping[CallKey, Numbers]) -> None:
+        """As Backend.see."""
+        for key, numbers in calls.items():
+            for number in numbers:
+                with contextlib.suppress(ValueError):  # no kernel has it: it never is in flight for long
+                    bit = bit_of(key.abi, number)
+                    self._control(ControlOp.CONTROL_SEE, target.slot, target.generation, bit)
+
+    def watch(self, root_id: int, mode: SlotMode, *, levels: int = 1, prefix: bytes = b"") -> None:
         """As Backend.watch."""
+        if levels < 1 or len(prefix) >= layout.PREFIX_LENGTH:
+            raise BpfLimit(f"levels {levels} is below 1, or prefix {prefix!r} has more than 15 bytes")
+        root = layout.Root(mode=mode, levels=levels, prefix=prefix)
         with self._attached():
-            code = self._update("roots", ctypes.c_uint64(root_id), layout.Root(mode=mode))
+            code = self._update("roots", ctypes.c_uint64(root_id), root)
             if code == -errno.E2BIG:
                 raise BpfLimit(f"all {self._spec.bounds.roots} places for watched cgroups are in use")
             self._check(code, "watch a cgroup")
@@ -135,27 +149,42 @@ class LibbpfBackend:
         self._libbpf.bpf_map_delete_elem(self._maps["roots"], ctypes.addressof(key))
         self._detach_if_unused()
 
+    def watched(self) -> set[int]:
+        """As Backend.watched."""
+        return set(self._keys("roots", ctypes.c_uint64, 2 * self._spec.bounds.roots))
+
+    @staticmethod
+    def _target(index: int, slot: layout.Slot) -> Target:
+        path: bytes = slot.path
+        whole = len(path) < layout.PATH_LENGTH - 1
+        return Target(index, slot.generation, slot.cgroup_id, os.fsdecode(path) if whole else "")
+
     def targets(self) -> list[Target]:
         """As Backend.targets."""
         return [
-            Target(index, slot.generation, slot.cgroup_id)
+            self._target(index, slot)
             for index in range(1, len(self._slots))
             if (slot := self._slots[index]).state != SlotState.SLOT_FREE
         ]
 
-    def _joiners(self, target: Target) -> Iterator[layout.Joiner]:
-        """The target's joiners; others may come and go meanwhile, so the walk is bounded."""
-        fd = self._maps["joiners"]
-        key = ctypes.c_uint32()
-        following = ctypes.c_uint32()
-        value = layout.Joiner()
+    def _keys(self, name: str, kind: type[ctypes._SimpleCData[int]], bound: int) -> Iterator[int]:
+        """A hash map's keys; others may come and go meanwhile, so the walk is bounded."""
+        key, following = kind(), kind()
         start: int | None = None
-        for _ in range(2 * self._spec.bounds.joiners):
-            if self._libbpf.bpf_map_get_next_key(fd, start, ctypes.addressof(following)) < 0:
+        for _ in range(bound):
+            if self._libbpf.bpf_map_get_next_key(self._maps[name], start, ctypes.addressof(following)) < 0:
                 return
             key.value = following.value
             start = ctypes.addressof(key)
-            if self._libbpf.bpf_map_lookup_elem(fd, start, ctypes.addressof(value)) < 0:
+            yield key.value
+
+    def _joiners(self, target: Target) -> Iterator[layout.Joiner]:
+        key, value = ctypes.c_uint32(), layout.Joiner()
+        for key.value in self._keys("joiners", ctypes.c_uint32, 2 * self._spec.bounds.joiners):
+            found = self._libbpf.bpf_map_lookup_elem(
+                self._maps["joiners"], ctypes.addressof(key), ctypes.addressof(value)
+            )
+            if found < 0:
                 continue
             if (value.slot, value.generation) == (target.slot, target.generation):
                 yield value
@@ -174,7 +203,7 @@ class LibbpfBackend:
                     still_open = [a | b for a, b in zip(still_open, joiner.bits, strict=True)]
         slot = self._slots[target.slot]
         if slot.generation != target.generation:
-            return Reading(target, 0, 0, True, False, {}, Ledger({"slot_reused": 1}))
+            return Reading(target, 0, 0, True, False, False, {}, Ledger({"slot_reused": 1}))
         workload = [a | b for a, b in zip(slot.workload, still_open, strict=True)]
         for cause in ("unknown_number", "joiners_full", "children_full", "table_full", "joiner_without_exec"):
             counts[cause] = counts.get(cause, 0) + getattr(slot, cause)
@@ -186,6 +215,7 @@ class LibbpfBackend:
             ended_ns=slot.ended_ns,
             ended=slot.state != SlotState.SLOT_ACTIVE,
             started=bool(slot.started),
+            late=bool(slot.late),
             calls=calls_of(workload, list(slot.setup)),
             ledger=Ledger(counts),
         )
@@ -243,6 +273,7 @@ class LibbpfBackend:
             {
                 "slots_full": counters.slots_full,
                 "table_full": counters.table_full,
+                "roots_full": counters.roots_full,
                 "ring_full": counters.ring_full,
                 "program_missed": self.missed(),
             }

@@ -71,7 +71,7 @@ class Bounds:
             "table_overflow": self.overflow * (64 + 16),
             "free_slots": (self.slots + 1) * 4,
             "joiners": self.joiners * (64 + ctypes.sizeof(layout.Joiner) + 8),
-            "roots": self.roots * (64 + 16),
+            "roots": self.roots * (64 + ctypes.sizeof(layout.Root) + 8),
         }
         return {name: -(-size // PAGE) * PAGE for name, size in pages.items()}
 

@@ -55,6 +55,12 @@ CAUSES: Mapping[str, Cause] = _table(
             "raise the number of slots, which also makes the table larger",
         ),
         Cause(
+            "roots_full",
+            Severity.LOSS,
+            "a new cgroup (a pod's) could not be watched: containers below it have no slot when they begin",
+            "raise the number of watched cgroups (roots)",
+        ),
+        Cause(
             "slot_reused",
             Severity.LOSS,
             "a slot was given to another cgroup before its last state was read",

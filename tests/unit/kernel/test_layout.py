@@ -82,7 +82,8 @@ def test_constants_that_btf_does_not_show_are_the_headers():
     """Macros leave no trace in BTF."""
     macros = dict(re.findall(r"^#define (\w+) \(?(\S+?)\)?$", HEADER, re.M))
     assert int(macros["SET_WAYS"]) == layout.SET_WAYS
-    assert int(macros["COMM_LENGTH"]) == layout.COMM_LENGTH
+    for name in ("COMM_LENGTH", "PATH_LENGTH", "PREFIX_LENGTH"):
+        assert int(macros[name]) == getattr(layout, name)
     assert int(macros["RECORDER_LAYOUT"]) == layout.LAYOUT_VERSION
     assert layout.BITMAP_WORDS * 64 == layout.BITMAP_BITS
 
