@@ -118,8 +118,13 @@ static __noinline int joiner_add(__u32 tgid, __u32 index, __u32 reference)
 
 			if (was == JOINER_SETUP || was == JOINER_UNDECIDED)
 				return 0;
-			if (slot->mode == MODE_EXEC)
-				return 0; /* a member that was below, see remember_member */
+			if (slot->mode == MODE_EXEC) {
+				/* Held apart from now on, with what it did before its attach event. */
+				if (__sync_val_compare_and_swap(&old->state, JOINER_PENDING,
+								JOINER_UNDECIDED) == JOINER_PENDING)
+					__sync_fetch_and_add(&slot->joiners, 1);
+				return 0; /* else a member that was below, see remember_member */
+			}
 			old->reference = reference;
 			was = __sync_lock_test_and_set(&old->state, JOINER_SETUP);
 			if (was == JOINER_SETUP)
@@ -151,6 +156,20 @@ static __noinline int joiner_add(__u32 tgid, __u32 index, __u32 reference)
 static __always_inline int may_be_joiner(struct slot *slot, struct task_struct *task)
 {
 	return mount_namespace(task) == slot->reference || !executable_is_inside(task);
+}
+
+/* include/linux/sched.h: forked, and no exec yet. */
+#define PF_FORKNOEXEC 0x00000040
+
+/*
+ * Mode exec: a task that was forked outside the target, and is still its
+ * parent's program, such as a unit's between systemd's fork and the exec. It is a
+ * joiner, whether its attach event has come or not. A member's orphan looks the same.
+ */
+static __always_inline int forked_outside(struct task_struct *task, __u32 index)
+{
+	return task->flags & PF_FORKNOEXEC &&
+	       table_find(BPF_CORE_READ(task, real_parent, cgroups, dfl_cgrp, kn, id)) != index;
 }
 
 /* A member of the target that is not in set-up. */
@@ -193,7 +212,7 @@ static __always_inline int moves_within(struct slot *slot, __u32 index, __u64 de
 		return moves_itself || (home && (home == slot->mount_namespace ||
 						 home == mount_namespace(task)));
 	}
-	if (!moves_itself)
+	if (!moves_itself || forked_outside(task, index))
 		return 0;
 	if (destination != slot->cgroup_id) {
 		remember_member(task->tgid, index);

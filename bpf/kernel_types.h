@@ -91,6 +91,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	unsigned int flags;
 };
 
 struct linux_binprm;

@@ -65,6 +65,8 @@ static __always_inline int pending_phase(struct joiner *joiner, struct slot *slo
 	/* Read again: the attach event on another CPU may have moved the bits before this one. */
 	if (*(volatile enum joiner_state *)&joiner->state == JOINER_SETUP)
 		return PHASE_SETUP;
+	if (joiner->state == JOINER_UNDECIDED)
+		return 0;
 	if (joiner->state == JOINER_PENDING && bpf_ktime_get_ns() - joiner->since_ns < PENDING_NS)
 		return 0;
 	if (__sync_val_compare_and_swap(&joiner->state, JOINER_PENDING, JOINER_CONFIRMED) ==
@@ -96,10 +98,11 @@ static __noinline int first_sight(__u32 index, __u32 bit)
 			.slot = index,
 			.generation = slot->generation,
 			.state = JOINER_PENDING,
+			.exec_bit = bit_is_exec(bit) ? 1 + bit : 0,
 		};
 
 		if (joiner) {
-			if (in_setup(joiner) && bit_is_exec(bit))
+			if (joiner->state != JOINER_CONFIRMED && bit_is_exec(bit))
 				joiner->exec_bit = 1 + bit;
 			if (joiner->state == JOINER_SETUP) {
 				phase = PHASE_SETUP;
@@ -113,13 +116,11 @@ static __noinline int first_sight(__u32 index, __u32 bit)
 			}
 			break;
 		}
-		if (slot->mode == MODE_EXEC)
-			break;
 		if (!slot->started) {
 			phase = PHASE_SETUP;
 			break;
 		}
-		if (!may_be_joiner(slot, task))
+		if (slot->mode == MODE_EXEC ? !forked_outside(task, index) : !may_be_joiner(slot, task))
 			break;
 		fresh.since_ns = bpf_ktime_get_ns();
 		fresh.bits[word] = mask;
@@ -367,7 +368,14 @@ static __always_inline int current_executed(void)
 	slot->mount_namespace = mount_namespace(task);
 	slot->started = 1;
 	count(&all->boundaries);
-	bpf_map_delete_elem(&joiners, &tgid);
+	/*
+	 * A unit's process is moved by its manager and moves itself as well: the
+	 * second of these events may come after its exec, and is no new join.
+	 */
+	if (slot->mode == MODE_EXEC)
+		__sync_lock_test_and_set(&joiner->state, JOINER_CONFIRMED);
+	else
+		bpf_map_delete_elem(&joiners, &tgid);
 	__sync_fetch_and_add(&slot->joiners, -1);
 	return 0;
 }

@@ -55,6 +55,20 @@ def test_slots_full_by_an_add(load, recording, scratch_cgroup, built_programs, c
     assert_judged(taken.finish(), capsys, losses={"slots_full": 1})
 
 
+def test_roots_full_by_a_new_parent_of_containers(load, recording, scratch_cgroup, built_programs, capsys):
+    """A new pod's cgroup cannot be watched: its containers have no slot from the first call on."""
+    backend = load(roots=1)
+    root, cgroup = scratch_cgroup(), scratch_cgroup()
+    taken = recording(backend, cgroup)
+    backend.watch(root.stat().st_ino, SlotMode.MODE_CONTAINER, levels=2)
+    pod = scratch_cgroup("pod", parent=root)
+    scratch_cgroup("container", parent=pod)
+    run(cgroup, built_programs["five"])
+    record = taken.finish()
+    assert workload(record) == FIVE
+    assert_judged(record, capsys, losses={"roots_full": 1})
+
+
 def _nearly_fill(backend, scratch_cgroup):
     """18 of the 20 places of a table of one set: 4 ways, and 16 in the hash map behind."""
     for _ in range(2):
