@@ -21,6 +21,7 @@ enum bitmap_layout {
 #define COMM_LENGTH 16
 #define PATH_LENGTH 256
 #define PREFIX_LENGTH 16
+#define ROOT_RULES 8
 #define SET_WAYS 4
 
 enum phase {
@@ -131,13 +132,19 @@ struct counters {
 };
 
 /*
- * A new cgroup below a watched root, at this level, gets a slot of this mode;
- * those above it are watched as well.
+ * What becomes of a watched root's new children whose names begin so: at this
+ * level below the root a cgroup gets a slot of this mode; those on the way to
+ * it are watched as well.
  */
-struct root {
+struct rule {
 	enum slot_mode mode;
-	__u32 levels;               /* 1: its children */
-	char prefix[PREFIX_LENGTH]; /* of its children's names; others are left alone */
+	__u32 levels; /* 1: the children themselves; 0: no rule, and none after it */
+	char prefix[PREFIX_LENGTH];
+};
+
+/* The first rule that fits counts; a child that none fits is left alone. */
+struct root {
+	struct rule rules[ROOT_RULES];
 };
 
 enum control_op {
@@ -156,6 +163,6 @@ _Static_assert(sizeof(struct set) == 64, "set: one cache line");
 _Static_assert(sizeof(struct joiner) == 32 + 8 * BITMAP_WORDS, "joiner");
 _Static_assert(sizeof(struct event) == 48, "event");
 _Static_assert(sizeof(struct counters) == 64, "counters");
-_Static_assert(sizeof(struct root) == 8 + PREFIX_LENGTH, "root");
+_Static_assert(sizeof(struct root) == ROOT_RULES * (8 + PREFIX_LENGTH), "root");
 
 #endif

@@ -168,30 +168,44 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	return system_call(number);
 }
 
-static __always_inline int name_begins(struct cgroup *cgroup, const char *prefix)
+static __always_inline int begins(const char *name, const char *prefix)
 {
-	char name[PREFIX_LENGTH] = {};
-
-	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(cgroup, kn, name));
 	for (int i = 0; i < PREFIX_LENGTH; i++) {
 		if (!prefix[i])
-			break;
+			return 1;
 		if (name[i] != prefix[i])
 			return 0;
 	}
 	return 1;
 }
 
+/* Which of the root's rules is for a child of this name, from 1 on; 0: none. */
+static __noinline int rule_for(struct root *root, const char *child)
+{
+	char name[PREFIX_LENGTH] = {};
+
+	if (!root)
+		return 0;
+	bpf_probe_read_kernel_str(name, sizeof(name), child);
+	for (int i = 0; i < ROOT_RULES; i++) {
+		if (!root->rules[i].levels)
+			return 0;
+		if (begins(name, root->rules[i].prefix))
+			return i + 1;
+	}
+	return 0;
+}
+
 /* A pod's cgroup, say, whose children are the containers. */
-static __noinline int watch_below(__u64 id, struct root *above)
+static __noinline int watch_below(__u64 id, struct rule *above)
 {
 	struct root root = {};
 	struct counters *all = totals();
 
 	if (!above || !all)
 		return 0;
-	root.mode = above->mode;
-	root.levels = above->levels - 1;
+	root.rules[0].mode = above->mode;
+	root.rules[0].levels = above->levels - 1;
 	if (bpf_map_update_elem(&roots, &id, &root, BPF_ANY)) {
 		count(&all->roots_full);
 		return 0;
@@ -205,7 +219,9 @@ int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 	__u64 id = cgroup->kn->id;
 	__u64 parent_id;
 	struct root *root;
+	struct rule *rule;
 	__u32 index;
+	int which;
 
 	if (!is_v2(cgroup))
 		return 0;
@@ -217,13 +233,17 @@ int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 		return 0;
 	}
 	root = bpf_map_lookup_elem(&roots, &parent_id);
-	if (!root || !name_begins(cgroup, root->prefix))
+	if (!root)
 		return 0;
-	if (root->levels > 1) {
-		watch_below(id, root);
+	which = rule_for(root, BPF_CORE_READ(cgroup, kn, name));
+	if (which < 1 || which > ROOT_RULES)
+		return 0;
+	rule = &root->rules[which - 1];
+	if (rule->levels > 1) {
+		watch_below(id, rule);
 		return 0;
 	}
-	index = slot_take(id, root->mode, 0, 0, path);
+	index = slot_take(id, rule->mode, 0, 0, path);
 	if (index)
 		emit(id, index, EVENT_BEGIN, 0, 0);
 	return 0;

@@ -29,6 +29,19 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchRule:
+    """Which new cgroups below a watched one get slots.
+
+    levels: how far below; 2 for the children of its future children, which are watched as
+    well from the moment they are made. prefix: of the names of its children, at most 15 bytes.
+    """
+
+    mode: SlotMode
+    levels: int = 1
+    prefix: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A target's state at one moment; times are CLOCK_BOOTTIME in ns, 0 where there is none.
 
@@ -64,12 +77,11 @@ class Backend(Protocol):
     def see(self, target: Target, calls: Mapping[CallKey, Numbers]) -> None:
         """Calls of the workload that were in flight when the recording began count as well."""
 
-    def watch(self, root_id: int, mode: SlotMode, *, levels: int = 1, prefix: bytes = b"") -> None:
-        """Every cgroup made below this one from now on gets a slot before its first task runs.
+    def watch(self, root_id: int, *rules: WatchRule) -> None:
+        """Cgroups made below this one from now on get slots before their first tasks run.
 
-        levels: how far below; 2 for the children of its future children, which are watched
-        as well from the moment they are made. prefix: of the names of its children, at most
-        15 bytes; others are left alone. Again for the same root: replaces what was said.
+        The first rule that fits a new child's name counts, one that none fits is left alone.
+        Again for the same root: replaces what was said. At most 8 rules.
         """
 
     def watched(self) -> set[int]:
@@ -81,6 +93,9 @@ class Backend(Protocol):
     def targets(self) -> list[Target]:
         """All slots in use, ended ones that were not released yet included."""
 
+    def target(self, slot: int) -> Target | None:
+        """Whose slot it is now; None if it is free."""
+
     def read(self, target: Target, *, final: bool = False) -> Reading:
         """A cumulative snapshot; nothing is drained.
 
@@ -88,8 +103,10 @@ class Backend(Protocol):
         says so.
         """
 
-    def drop(self, target: Target) -> None:
-        """No call that begins after the return counts for it; the slot still holds its bits.
+    def drop(self, *targets: Target) -> None:
+        """No call that begins after the return counts for them; their slots still hold the bits.
+
+        It waits some milliseconds, for all of them at once, and may run in another thread.
 
         Neither this nor `release` does anything to a slot that is another target's by now.
         """

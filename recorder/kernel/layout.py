@@ -17,6 +17,7 @@ SET_WAYS = 4
 COMM_LENGTH = 16
 PATH_LENGTH = 256
 PREFIX_LENGTH = 16
+ROOT_RULES = 8
 
 
 class BitmapLayout(IntEnum):
@@ -164,8 +165,8 @@ class Counters(ctypes.Structure):
     )
 
 
-class Root(ctypes.Structure):
-    """The value of a watched root."""
+class Rule(ctypes.Structure):
+    """What becomes of a watched root's new children whose names begin so."""
 
     _fields_ = (
         ("mode", ctypes.c_uint32),
@@ -174,12 +175,19 @@ class Root(ctypes.Structure):
     )
 
 
+class Root(ctypes.Structure):
+    """The value of a watched root: its rules, in order."""
+
+    _fields_ = (("rules", Rule * ROOT_RULES),)
+
+
 STRUCTS: dict[str, type[ctypes.Structure]] = {
     "slot": Slot,
     "set": Set,
     "joiner": Joiner,
     "event": Event,
     "counters": Counters,
+    "rule": Rule,
     "root": Root,
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from recorder.kernel import layout, pins
 from recorder.kernel.arrays import SharedArray
-from recorder.kernel.backend import Reading, Target
+from recorder.kernel.backend import Reading, Target, WatchRule
 from recorder.kernel.bitmap import bit_of, calls_of
 from recorder.kernel.info import program_info
 from recorder.kernel.layout import ControlOp, JoinerState, SlotMode, SlotState
@@ -132,11 +132,15 @@ class LibbpfBackend:
                     bit = bit_of(key.abi, number)
                     self._control(ControlOp.CONTROL_SEE, target.slot, target.generation, bit)
 
-    def watch(self, root_id: int, mode: SlotMode, *, levels: int = 1, prefix: bytes = b"") -> None:
+    def watch(self, root_id: int, *rules: WatchRule) -> None:
         """As Backend.watch."""
-        if levels < 1 or len(prefix) >= layout.PREFIX_LENGTH:
-            raise BpfLimit(f"levels {levels} is below 1, or prefix {prefix!r} has more than 15 bytes")
-        root = layout.Root(mode=mode, levels=levels, prefix=prefix)
+        if not 1 <= len(rules) <= layout.ROOT_RULES:
+            raise BpfLimit(f"a watched cgroup has {len(rules)} rules; it may have 1 to {layout.ROOT_RULES}")
+        root = layout.Root()
+        for entry, rule in zip(root.rules, rules, strict=False):
+            if rule.levels < 1 or len(rule.prefix) >= layout.PREFIX_LENGTH:
+                raise BpfLimit(f"{rule}: levels is below 1, or prefix has more than 15 bytes")
+            entry.mode, entry.levels, entry.prefix = rule.mode, rule.levels, rule.prefix
         with self._attached():
             code = self._update("roots", ctypes.c_uint64(root_id), root)
             if code == -errno.E2BIG:
@@ -166,6 +170,11 @@ class LibbpfBackend:
             for index in range(1, len(self._slots))
             if (slot := self._slots[index]).state != SlotState.SLOT_FREE
         ]
+
+    def target(self, slot: int) -> Target | None:
+        """As Backend.target."""
+        found = self._slots[slot]
+        return None if found.state == SlotState.SLOT_FREE else self._target(slot, found)
 
     def _keys(self, name: str, kind: type[ctypes._SimpleCData[int]], bound: int) -> Iterator[int]:
         """A hash map's keys; others may come and go meanwhile, so the walk is bounded."""
@@ -220,9 +229,10 @@ class LibbpfBackend:
             ledger=Ledger(counts),
         )
 
-    def drop(self, target: Target) -> None:
+    def drop(self, *targets: Target) -> None:
         """As Backend.drop."""
-        self._control(ControlOp.CONTROL_DROP, target.slot, target.generation)
+        for target in targets:
+            self._control(ControlOp.CONTROL_DROP, target.slot, target.generation)
         wait_for_runs()
 
     def release(self, target: Target) -> None:

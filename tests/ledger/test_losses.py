@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from recorder.kernel.backend import WatchRule
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.spec import Bounds, syscalls_spec
 from recorder.model.abi import Abi
@@ -36,7 +37,7 @@ def test_slots_full_by_a_cgroup_below_a_watched_root(load, recording, scratch_cg
     backend = load(slots=1)
     root, cgroup = scratch_cgroup(), scratch_cgroup()
     taken = recording(backend, cgroup)
-    backend.watch(root.stat().st_ino, SlotMode.MODE_EXEC)
+    backend.watch(root.stat().st_ino, WatchRule(SlotMode.MODE_EXEC))
     scratch_cgroup("refused", parent=root)
     run(cgroup, built_programs["five"])
     record = taken.finish()
@@ -60,7 +61,7 @@ def test_roots_full_by_a_new_parent_of_containers(load, recording, scratch_cgrou
     backend = load(roots=1)
     root, cgroup = scratch_cgroup(), scratch_cgroup()
     taken = recording(backend, cgroup)
-    backend.watch(root.stat().st_ino, SlotMode.MODE_CONTAINER, levels=2)
+    backend.watch(root.stat().st_ino, WatchRule(SlotMode.MODE_CONTAINER, levels=2))
     pod = scratch_cgroup("pod", parent=root)
     scratch_cgroup("container", parent=pod)
     run(cgroup, built_programs["five"])
@@ -99,7 +100,7 @@ def test_table_full_for_a_target(load, recording, scratch_cgroup, built_programs
     taken = recording(backend, cgroup)
     scratch_cgroup("last", parent=cgroup)
     root = scratch_cgroup()
-    backend.watch(root.stat().st_ino, SlotMode.MODE_EXEC)
+    backend.watch(root.stat().st_ino, WatchRule(SlotMode.MODE_EXEC))
     scratch_cgroup("none", parent=root)
     with pytest.raises(BpfLimit, match="the lookup table is full"):
         backend.add(root.stat().st_ino, SlotMode.MODE_EXEC)

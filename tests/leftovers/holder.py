@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from recorder.kernel.backend import WatchRule
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import Bounds, syscalls_spec
@@ -24,7 +25,7 @@ def say(value: object) -> None:
 def hold(folder: Path, root: Path, target: Path, bounds: Bounds) -> None:
     """See the module."""
     backend = LibbpfBackend(syscalls_spec(bounds))
-    backend.watch(root.stat().st_ino, SlotMode.MODE_EXEC)
+    backend.watch(root.stat().st_ino, WatchRule(SlotMode.MODE_EXEC))
     added = backend.add(target.stat().st_ino, SlotMode.MODE_EXEC, late=True)
     backend.pin(folder)
     say({"pinned": dataclasses.astuple(added)})

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from recorder.kernel import layout, pins
+from recorder.kernel.backend import WatchRule
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import syscalls_spec
@@ -155,7 +156,7 @@ def test_pinning_outside_a_bpffs_is_refused_and_leaves_nothing(tmp_path, scratch
     folder.mkdir()
     (folder / "other").write_text("x")
     with contextlib.closing(LibbpfBackend(SPEC)) as backend:
-        backend.watch(scratch_cgroup().stat().st_ino, SlotMode.MODE_EXEC)
+        backend.watch(scratch_cgroup().stat().st_ino, WatchRule(SlotMode.MODE_EXEC))
         with pytest.raises(BpfLoadError, match="is it on a mounted bpffs"):
             backend.pin(folder)
         with pytest.raises(BpfLoadError, match="is it on a mounted bpffs"):

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from recorder.kernel import pins
+from recorder.kernel.backend import WatchRule
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import Bounds, syscalls_spec
@@ -38,7 +39,7 @@ def test_no_call_is_lost_from_the_old_object_to_the_new_one(bpffs, scratch_cgrou
         turns = enumerate(hands[:TURNS])
         _play(itertools.islice(turns, TURNS // 3), root, rawsys, [old])
         new = stack.enter_context(contextlib.closing(LibbpfBackend(NEW)))
-        new.watch(root.stat().st_ino, SlotMode.MODE_EXEC)
+        new.watch(root.stat().st_ino, WatchRule(SlotMode.MODE_EXEC))
         target = new.add(live.stat().st_ino, SlotMode.MODE_EXEC, late=True)
         new.pin(bpffs / "new")
         _play(itertools.islice(turns, TURNS // 3), root, rawsys, [old, new])

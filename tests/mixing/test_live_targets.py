@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recorder.kernel.backend import Target
+from recorder.kernel.backend import Target, WatchRule
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import Bounds, syscalls_spec
@@ -138,7 +138,7 @@ def test_a_live_target_is_recorded_from_its_add_to_its_drop(scaled, scratch_cgro
             for member in runner.members:
                 stack.callback(member.end)
         backend = stack.enter_context(contextlib.closing(LibbpfBackend(syscalls_spec(bounds))))
-        backend.watch(root.stat().st_ino, SlotMode.MODE_EXEC)
+        backend.watch(root.stat().st_ino, WatchRule(SlotMode.MODE_EXEC))
         churners = stack.enter_context(churning(backend, hands, root, rawsys, cycles))
         for number in range(rounds):
             if number >= AT_ONCE:

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from recorder.kernel.backend import WatchRule
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import Bounds, syscalls_spec
@@ -33,7 +34,7 @@ def test_each_cgroup_has_its_own_calls_and_no_others(table_sets, scaled, scratch
     with contextlib.closing(LibbpfBackend(syscalls_spec(bounds))) as backend:
         sightings = Sightings(backend)
         for root in roots:
-            backend.watch(root.stat().st_ino, SlotMode.MODE_EXEC)
+            backend.watch(root.stat().st_ino, WatchRule(SlotMode.MODE_EXEC))
         before: list[Player] = []
         for wave in range(WAVES + 1):
             players: list[Player] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from recorder.kernel.backend import Target
+from recorder.kernel.backend import Target, WatchRule
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import Bounds, syscalls_spec
@@ -50,7 +50,7 @@ class Watch:
 
     def __init__(self, root: Path, mode: SlotMode = SlotMode.MODE_CONTAINER, slots: int = 64) -> None:
         self.backend = LibbpfBackend(syscalls_spec(Bounds(slots=slots, ring_bytes=1 << 20)))
-        self.backend.watch(root.stat().st_ino, mode)
+        self.backend.watch(root.stat().st_ino, WatchRule(mode))
         self._open: dict[int, Target] = {}
         self._ended: dict[int, Seen] = {}
 

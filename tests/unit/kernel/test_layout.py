@@ -30,7 +30,8 @@ def struct_changes(mirror):
     yield [*fields, ("more", ctypes.c_uint64)]
     yield fields[:-1]
     yield [("renamed", first[1]), *fields[1:]]
-    yield [fields[1], first, *fields[2:]]
+    if len(fields) > 1:
+        yield [fields[1], first, *fields[2:]]
     yield [*fields[:-1], (last[0], last[1] * 2)]
 
 
@@ -84,6 +85,7 @@ def test_constants_that_btf_does_not_show_are_the_headers():
     assert int(macros["SET_WAYS"]) == layout.SET_WAYS
     for name in ("COMM_LENGTH", "PATH_LENGTH", "PREFIX_LENGTH"):
         assert int(macros[name]) == getattr(layout, name)
+    assert int(macros["ROOT_RULES"]) == layout.ROOT_RULES
     assert int(macros["RECORDER_LAYOUT"]) == layout.LAYOUT_VERSION
     assert layout.BITMAP_WORDS * 64 == layout.BITMAP_BITS
 

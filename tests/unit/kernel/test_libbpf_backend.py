@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recorder.kernel.backend import Target
+from recorder.kernel.backend import Target, WatchRule
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import Bounds, syscalls_spec
@@ -68,7 +68,7 @@ def test_programs_are_attached_while_there_is_something_to_record(load, scratch_
     target = backend.add(identity(scratch_cgroup()), EXEC)
     assert links() == 7
     root = scratch_cgroup()
-    backend.watch(identity(root), EXEC)
+    backend.watch(identity(root), WatchRule(EXEC))
     backend.drop(target)
     assert links() == 7
     backend.release(target)
@@ -205,7 +205,7 @@ def test_a_watched_root_gives_its_children_slots_and_not_itself(load, scratch_cg
     """Grandchildren count for the child; after unwatch nobody new gets one, and who is there stays."""
     backend = load()
     root = scratch_cgroup()
-    backend.watch(identity(root), EXEC)
+    backend.watch(identity(root), WatchRule(EXEC))
     call(root, GETUID)
     assert backend.targets() == []
     child = scratch_cgroup("one", parent=root)
@@ -222,12 +222,12 @@ def test_roots_have_a_bound_and_end_with_their_cgroup(load, scratch_cgroup):
     """Refused beyond it; a removed root gives its place back."""
     backend = load(roots=1)
     first, second = scratch_cgroup(), scratch_cgroup()
-    backend.watch(identity(first), EXEC)
-    backend.watch(identity(first), EXEC)
+    backend.watch(identity(first), WatchRule(EXEC))
+    backend.watch(identity(first), WatchRule(EXEC))
     with pytest.raises(BpfLimit, match="all 1 places for watched cgroups are in use"):
-        backend.watch(identity(second), EXEC)
+        backend.watch(identity(second), WatchRule(EXEC))
     first.rmdir()
-    backend.watch(identity(second), EXEC)
+    backend.watch(identity(second), WatchRule(EXEC))
 
 
 def test_a_failed_watch_does_not_leave_programs_attached(load, scratch_cgroup, monkeypatch):
@@ -235,7 +235,7 @@ def test_a_failed_watch_does_not_leave_programs_attached(load, scratch_cgroup, m
     backend = load()
     monkeypatch.setattr(backend, "_update", lambda *_: -22)
     with pytest.raises(BpfLoadError, match="cannot watch a cgroup"):
-        backend.watch(identity(scratch_cgroup()), EXEC)
+        backend.watch(identity(scratch_cgroup()), WatchRule(EXEC))
     assert links() == 0
 
 
@@ -267,7 +267,7 @@ def test_waiting_ends_with_an_event_or_with_the_time(load, scratch_cgroup):
     assert not backend.wait(0.05)
     assert time.monotonic() - begun >= 0.05
     root = scratch_cgroup()
-    backend.watch(identity(root), EXEC)
+    backend.watch(identity(root), WatchRule(EXEC))
     scratch_cgroup("one", parent=root)
     assert backend.wait(10)
     assert select.select([backend.fileno()], [], [], 0)[0] == [backend.fileno()]

@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from recorder.kernel.backend import WatchRule
 from recorder.kernel.layout import Event, EventKind, SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.ring import Ring
@@ -177,7 +178,7 @@ def test_the_reader_is_woken_by_a_begin_and_an_end_alone(scratch_cgroup, built_p
     """First sights wait for the next look; a new cgroup below a watched root, and its end, do not."""
     with contextlib.closing(LibbpfBackend(syscalls_spec(Bounds()))) as backend:
         root = scratch_cgroup()
-        backend.watch(root.stat().st_ino, SlotMode.MODE_EXEC)
+        backend.watch(root.stat().st_ino, WatchRule(SlotMode.MODE_EXEC))
         assert not backend.wait(0)
         cgroup = root / "one"
         cgroup.mkdir()
