@@ -7,14 +7,23 @@
     │   ├── UsageError            USAGE
     │   ├── InvalidRecord         INVALID_RECORD
     │   ├── InvalidProfile        INVALID_PROFILE
-    │   └── CgroupNotFound        CGROUP_NOT_FOUND
+    │   ├── CgroupNotFound        CGROUP_NOT_FOUND
+    │   ├── ProcessNotFound       PROCESS_NOT_FOUND
+    │   ├── InvalidSettings       INVALID_SETTINGS
+    │   ├── InvalidCertificate    INVALID_CERTIFICATE
+    │   └── BudgetExceeded        BUDGET_EXCEEDED
     ├── MachineError              this machine, or this set-up of it, cannot do it
     │   ├── UnsupportedKernel     UNSUPPORTED_KERNEL
     │   ├── NoBtf                 NO_BTF
     │   ├── NoCgroup2             NO_CGROUP2
     │   ├── NotPermitted          NOT_PERMITTED
     │   ├── MissingObject         MISSING_OBJECT
-    │   └── MissingLibrary        MISSING_LIBRARY
+    │   ├── MissingLibrary        MISSING_LIBRARY
+    │   ├── AddressInUse          ADDRESS_IN_USE
+    │   ├── NotRecordable         NOT_RECORDABLE
+    │   ├── RuntimeUnreachable    RUNTIME_UNREACHABLE
+    │   ├── StorageError          STORAGE
+    │   └── SpoolFull             SPOOL_FULL
     ├── BpfError                  the kernel side could not be set up
     │   ├── BpfLoadError          BPF_LOAD
     │   ├── BpfLimit              BPF_LIMIT
@@ -23,6 +32,15 @@
     ├── CommandError              the command to record did not start
     │   ├── CommandNotFound       COMMAND_NOT_FOUND
     │   └── CommandNotExecutable  COMMAND_NOT_EXECUTABLE
+    ├── RemoteError               an agent or a collector did not do what it was asked
+    │   ├── Unreachable           UNREACHABLE
+    │   ├── Untrusted             UNTRUSTED
+    │   ├── AccessDenied          ACCESS_DENIED
+    │   ├── InvalidRequest        INVALID_REQUEST
+    │   ├── NotFound              NOT_FOUND
+    │   ├── LimitReached          LIMIT_REACHED
+    │   ├── TimedOut              TIMED_OUT
+    │   └── RemoteFailed          REMOTE_FAILED
     ├── OutputError               OUTPUT
     ├── Incomplete                INCOMPLETE
     ├── Interrupted               INTERRUPTED
@@ -30,8 +48,8 @@
 
 A message says what happened, to what, and what the person can do. A code never
 changes its meaning; programs may rely on it. `InputError`, `MachineError`,
-`BpfError` and `CommandError` group others and have no code: they are caught,
-never raised.
+`BpfError`, `CommandError` and `RemoteError` group others and have no code: they
+are caught, never raised.
 """
 
 # ruff: noqa: N818 -- the names say what happened; the Error suffix is for those that would not be clear without
@@ -80,6 +98,34 @@ class CgroupNotFound(InputError):
     meaning = "there is no such cgroup, or it is not on cgroup v2"
 
 
+class ProcessNotFound(InputError):
+    """The process to record does not exist."""
+
+    code = "PROCESS_NOT_FOUND"
+    meaning = "there is no such process, or it ended meanwhile"
+
+
+class InvalidSettings(InputError):
+    """A setting of a service is unknown, or cannot be; the message names it."""
+
+    code = "INVALID_SETTINGS"
+    meaning = "a setting of a service is unknown, or has a value that it cannot have"
+
+
+class InvalidCertificate(InputError):
+    """A file for TLS cannot be used; the message names it."""
+
+    code = "INVALID_CERTIFICATE"
+    meaning = "a certificate, key or CA file for TLS cannot be read, or they do not belong together"
+
+
+class BudgetExceeded(InputError):
+    """The bounds together take more memory than the budget; the message has the arithmetic."""
+
+    code = "BUDGET_EXCEEDED"
+    meaning = "the bounds of a service together take more memory than its budget"
+
+
 class MachineError(RecorderError):
     """The machine lacks something that recording needs."""
 
@@ -124,6 +170,41 @@ class MissingLibrary(MachineError):
 
     code = "MISSING_LIBRARY"
     meaning = "a shared library (libbpf) is not installed, or too old"
+
+
+class AddressInUse(MachineError):
+    """A socket or port cannot be listened on; the message says who has it, where that is known."""
+
+    code = "ADDRESS_IN_USE"
+    meaning = "the socket or port to serve on belongs to another process, or cannot be made"
+
+
+class NotRecordable(MachineError):
+    """A container whose calls are not its own to this kernel."""
+
+    code = "NOT_RECORDABLE"
+    meaning = "the container runs in a virtual machine or a user-space kernel, or cannot be recorded this way"
+
+
+class RuntimeUnreachable(MachineError):
+    """A container runtime does not answer, or its answer makes no sense; the message has its words."""
+
+    code = "RUNTIME_UNREACHABLE"
+    meaning = "a container runtime does not answer in time, or not with sense"
+
+
+class StorageError(MachineError):
+    """A folder in which a service keeps something cannot be read or written."""
+
+    code = "STORAGE"
+    meaning = "a service's folder of state, or its spool, cannot be read or written"
+
+
+class SpoolFull(MachineError):
+    """The spool has no room: its own bound, or the file system's."""
+
+    code = "SPOOL_FULL"
+    meaning = "the spool, or the file system that it is on, has no room for an ended record"
 
 
 class BpfError(RecorderError):
@@ -174,6 +255,66 @@ class CommandNotExecutable(CommandError):
 
     code = "COMMAND_NOT_EXECUTABLE"
     meaning = "the command to record is found and cannot be run"
+
+
+class RemoteError(RecorderError):
+    """An agent or a collector did not do what it was asked."""
+
+
+class Unreachable(RemoteError):
+    """Nobody answers at the address, or the connection broke."""
+
+    code = "UNREACHABLE"
+    meaning = "nobody answers at the address of the agent or collector, or the connection broke"
+
+
+class Untrusted(RemoteError):
+    """The TLS handshake failed: one side does not trust the other's certificate."""
+
+    code = "UNTRUSTED"
+    meaning = "no TLS connection: one side has no certificate that the other trusts"
+
+
+class AccessDenied(RemoteError):
+    """The other side knows who asks, and does not allow it; the message names the role."""
+
+    code = "ACCESS_DENIED"
+    meaning = "the agent does not allow this to the certificate that was shown"
+
+
+class InvalidRequest(RemoteError):
+    """A field of the request was refused; the message names it."""
+
+    code = "INVALID_REQUEST"
+    meaning = "the other side refused a field of the request"
+
+
+class NotFound(RemoteError):
+    """What the request names does not exist there."""
+
+    code = "NOT_FOUND"
+    meaning = "there is no such container, pod, unit or process on the agent's node"
+
+
+class LimitReached(RemoteError):
+    """A bound of the other side is reached; the message names it."""
+
+    code = "LIMIT_REACHED"
+    meaning = "a bound of the agent is reached, or a message is larger than allowed"
+
+
+class TimedOut(RemoteError):
+    """No answer within the time that was given."""
+
+    code = "TIMED_OUT"
+    meaning = "no answer from the agent or collector in time"
+
+
+class RemoteFailed(RemoteError):
+    """Any other failure of the other side, with its own words."""
+
+    code = "REMOTE_FAILED"
+    meaning = "the agent or collector failed, or cannot do what was asked"
 
 
 class OutputError(RecorderError):

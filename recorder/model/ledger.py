@@ -103,6 +103,24 @@ CAUSES: Mapping[str, Cause] = _table(
             "record again; if it stays, look for other tracing programs on the machine",
         ),
         Cause(
+            "identity_unknown",
+            Severity.LOSS,
+            "no runtime knew the container any more when it was asked: its record is whole, without a name",
+            "find the record by the container's id; see whether the runtime was down, or very slow",
+        ),
+        Cause(
+            "agent_lost",
+            Severity.LOSS,
+            "a capture lost its agent, or the agent forgot it: calls after its last word are missing",
+            "capture again; see the agent's log for why it went, and wait longer with --reconnect-for",
+        ),
+        Cause(
+            "restart_without_state",
+            Severity.LOSS,
+            "an agent took over slots, and the state that says whose they are was missing or damaged",
+            "record again; see the agent's log for what became of its folder of state",
+        ),
+        Cause(
             "ring_full",
             Severity.NOTE,
             "an event found no room in the ring: only the time and the task of a first sight are missing",

@@ -36,6 +36,23 @@ def test_codes_are_the_agreed_ones():
         "MISSING_OBJECT",
         "MISSING_LIBRARY",
         "INTERNAL",
+        "INVALID_SETTINGS",
+        "INVALID_CERTIFICATE",
+        "ADDRESS_IN_USE",
+        "PROCESS_NOT_FOUND",
+        "RUNTIME_UNREACHABLE",
+        "NOT_RECORDABLE",
+        "UNREACHABLE",
+        "UNTRUSTED",
+        "ACCESS_DENIED",
+        "INVALID_REQUEST",
+        "NOT_FOUND",
+        "LIMIT_REACHED",
+        "TIMED_OUT",
+        "REMOTE_FAILED",
+        "BUDGET_EXCEEDED",
+        "STORAGE",
+        "SPOOL_FULL",
     }
 
 

@@ -16,6 +16,8 @@ LOSSES = {
     "children_full",
     "no_boundary",
     "program_missed",
+    "agent_lost",
+    "restart_without_state",
 }
 NOTES = {"ring_full", "unknown_number", "joiner_without_exec", "undecided"}
 
