@@ -1,0 +1,52 @@
+"""Which runtimes there are: those at their usual places, found as they appear, and configured ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from recorder.containers.cri import CriSource, endpoints
+from recorder.containers.docker import DockerSource, sockets
+from recorder.containers.oci_runtime import UNRECORDABLE, RuntimeVersions
+from recorder.containers.podman import PodmanSource, storages
+from recorder.containers.source import Source
+
+
+class Discovery:
+    """Looks for runtimes at their usual places; each call gives those that were not given before.
+
+    `root`: where the machine's file system is (`/`, or a mount of it). `limit`: for a CRI runtime's
+    sandboxes. Blocking.
+    """
+
+    def __init__(
+        self, root: Path = Path("/"), *, limit: int = 1024, unrecordable: Sequence[str] = UNRECORDABLE
+    ) -> None:
+        self._root = root
+        self._limit = limit
+        self._unrecordable = unrecordable
+        self._versions = RuntimeVersions()
+        self._given: set[Path] = set()
+
+    def cri(self, endpoint: Path) -> Source:
+        """The CRI runtime at a socket that is configured, whether it is there or not."""
+        self._given.add(endpoint.resolve())
+        return CriSource(
+            endpoint, limit=self._limit, unrecordable=self._unrecordable, versions=self._versions
+        )
+
+    def docker(self, endpoint: Path) -> Source:
+        """The Docker daemon at a socket that is configured, whether it is there or not."""
+        self._given.add(endpoint.resolve())
+        return DockerSource(endpoint, unrecordable=self._unrecordable, versions=self._versions)
+
+    def __call__(self) -> list[Source]:
+        """Runtimes that are there, and were not given before."""
+        found: list[Source] = []
+        found += [self.cri(each) for each in endpoints(self._root) if each.resolve() not in self._given]
+        found += [self.docker(each) for each in sockets(self._root) if each.resolve() not in self._given]
+        stores = [each for each in storages(self._root) if each.graph_root.resolve() not in self._given]
+        if stores:
+            self._given.update(each.graph_root.resolve() for each in stores)
+            found.append(PodmanSource(stores, unrecordable=self._unrecordable, versions=self._versions))
+        return found
