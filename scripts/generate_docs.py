@@ -6,8 +6,9 @@ Usage: .venv/bin/python scripts/generate_docs.py [--check]
 A generated part stands between two markers in a page that is otherwise written
 by hand: `<!-- causes:begin -->` and `<!-- causes:end -->` in docs/limits.md hold
 the table of causes, `<!-- codes:begin -->` and `<!-- codes:end -->`, where a page
-has them, the table of error codes. `--check` writes nothing; status 1 if a page
-is out of date.
+has them, the table of error codes. docs/limits.md also has the agent's bounds and
+their sum, docs/metrics.md its metrics. deploy/agent.example.toml is generated as a
+whole. `--check` writes nothing; status 1 if a file is out of date.
 """
 
 import argparse
@@ -18,10 +19,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # so that it runs from a checkout without an installation
 
+from recorder.agent.budget import BOUNDS, Budget  # noqa: E402
+from recorder.agent.metrics import METRICS  # noqa: E402
+from recorder.agent.setting import size_text  # noqa: E402
+from recorder.agent.settings import MemorySettings  # noqa: E402
+from recorder.agent.settings_sources import example  # noqa: E402
 from recorder.model.errors import CODES  # noqa: E402
 from recorder.model.ledger import CAUSES  # noqa: E402
 
 DOCS = ROOT / "docs"
+EXAMPLE = ROOT / "deploy" / "agent.example.toml"
 
 
 def causes() -> str:
@@ -35,7 +42,40 @@ def codes() -> str:
     return table(("code", "meaning"), [(f"`{code}`", meaning) for code, meaning in CODES.items()])
 
 
-PARTS: dict[str, Callable[[], str]] = {"causes": causes, "codes": codes}
+def bounds() -> str:
+    """Return the table of the agent's bounds: name, default, memory, what happens at each."""
+    rows = []
+    for each in BOUNDS.values():
+        limit = getattr(MemorySettings(), each.name)
+        default = size_text(limit) if each.unit == "bytes" else f"{limit:,} {each.unit}"
+        cost = f"{each.each:,} B" if each.each and each.unit != "bytes" else ""
+        if each.unit == "bytes":
+            cost = f"{each.each} times" if each.each else ""
+        rows.append((f"`{each.name}`", each.what, default, cost, each.at))
+    return table(("`memory.`", "bounds", "default", "memory of the process for each", "at the bound"), rows)
+
+
+def budget() -> str:
+    """Return the arithmetic of the agent's memory, with the defaults."""
+    return "".join(f"    {line}\n" for line in Budget(MemorySettings()).explain().splitlines())
+
+
+def metrics() -> str:
+    """Return the table of the agent's metrics: name, type, meaning, labels."""
+    rows = []
+    for each in METRICS:
+        labels = "; ".join(f"`{label}`: {values}" for label, values in each.labels.items())
+        rows.append((f"`{each.full_name}`", each.type.value, each.help, labels))
+    return table(("metric", "type", "meaning", "labels"), rows)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "causes": causes,
+    "codes": codes,
+    "bounds": bounds,
+    "budget": budget,
+    "metrics": metrics,
+}
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -63,9 +103,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 if out of date")
     check = parser.parse_args().check
     stale = []
-    for path in sorted(DOCS.glob("*.md")):
-        text = path.read_text(encoding="utf-8")
-        if (fresh := render(text)) != text:
+    for path in (*sorted(DOCS.glob("*.md")), EXAMPLE):
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        if (fresh := example() if path == EXAMPLE else render(text)) != text:
             stale.append(path)
             if not check:
                 path.write_text(fresh, encoding="utf-8")

@@ -23,7 +23,7 @@ packages_build=(
 )
 packages_demo=(redis-server=redis-server redis-tools=redis-benchmark runc=runc)
 packages_test=(
-	strace=strace runc=runc crun=crun podman=podman conmon=conmon
+	strace=strace runc=runc crun=crun podman=podman conmon=conmon containerd=containerd
 	containernetworking-plugins="/usr/lib/cni/bridge|/opt/cni/bin/bridge"
 	gcc=gcc gcc-multilib="/usr/lib/gcc/x86_64-linux-gnu/*/32/libgcc.a"
 	libc6-dev="/usr/lib/*-linux-gnu/libc.a" libc6-dev-i386=/usr/lib32/libc.a

@@ -6,34 +6,38 @@ import sys
 from collections.abc import Sequence
 
 from recorder import __version__
-from recorder.cli import check, profile, record
+from recorder.cli import agent, agent_status, capture, check, containers, profile, record
 from recorder.cli.arguments import Parser
 from recorder.cli.status import COULD_NOT, RECORDER_FAILED, other_status, say_failure
 from recorder.model.errors import InternalError, Interrupted, RecorderError
 
 
-def parser() -> Parser:
-    """All commands."""
+def parser(asked: str = "agent") -> Parser:
+    """All commands; `asked`: the one whose options are all declared, whatever they cost."""
     top = Parser(
         prog="recorder",
         description="Record with eBPF what a container really does, and write the profile it needs.",
-        epilog="status of all commands but record: 0 done, 1 the answer is no, 2 usage or input error, "
-        "3 could not do it",
+        epilog="status of all commands but record and capture: 0 done, 1 the answer is no, 2 usage or input "
+        "error, 3 could not do it",
     )
     top.add_argument("--version", action="version", version=f"recorder {__version__}")
     commands = top.add_subparsers(dest="command_name", metavar="COMMAND", required=True)
+    agent.add_parser(commands, flags=asked == "agent")
     record.add_parser(commands)
     profile.add_parser(commands)
     check.add_parser(commands)
+    capture.add_parser(commands)
+    containers.add_parser(commands)
+    agent_status.add_parser(commands)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status; see recorder.cli.status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    recording = arguments[:1] == ["record"]
+    recording = arguments[:1] in (["record"], ["capture"])
     try:
-        options = parser().parse_args(arguments)
+        options = parser(arguments[0] if arguments else "").parse_args(arguments)
         status: int = options.run(options)
         return status
     except RecorderError as error:

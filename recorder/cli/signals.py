@@ -1,10 +1,14 @@
-"""The signals that a recording takes one by one instead of dying of them."""
+"""The signals that a recording or a capture takes instead of dying of them."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 # What another process sends the recorder is meant for COMMAND. What the terminal sends
 # goes to the whole foreground group, COMMAND included, by itself.
@@ -30,3 +34,42 @@ def blocked() -> Iterator[Mask]:
         while signal.sigtimedwait(WATCHED, 0):
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Ending:
+    """While it is entered, the signals that end a program call what `calls` set, and else nothing."""
+
+    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._callback: Callable[[], None] | None = None
+        self._came = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Ending:
+        for number in self.NUMBERS:
+            self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    @contextlib.contextmanager
+    def calls(self, callback: Callable[[], None]) -> Iterator[None]:
+        """In a running event loop: each signal calls it there, one that came before as well."""
+        import asyncio
+
+        self._loop, self._callback = asyncio.get_running_loop(), callback
+        if self._came:
+            callback()
+        try:
+            yield
+        finally:
+            self._loop = self._callback = None
+
+    def _receive(self, _number: int, _frame: object) -> None:
+        self._came += 1
+        if self._loop and self._callback:
+            self._loop.call_soon_threadsafe(self._callback)

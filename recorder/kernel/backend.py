@@ -126,6 +126,9 @@ class Backend(Protocol):
     def ledger(self) -> Ledger:
         """Losses and notes that belong to no single target."""
 
+    def runs(self) -> Mapping[str, tuple[int, int]]:
+        """By program: ns and number of its runs, as far as the kernel counts them."""
+
     def pin(self, folder: Path) -> None:
         """Lets all of it outlive this process, below a folder of a mounted bpffs."""
 

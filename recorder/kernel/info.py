@@ -77,9 +77,13 @@ class MapInfo:
 
 @dataclass(frozen=True, slots=True)
 class ProgramInfo:
-    """tag: a digest of the program's instructions; missed: runs that the kernel skipped."""
+    """tag: a digest of the program's instructions; missed: runs that the kernel skipped.
+
+    run_time_ns, run_count: only while kernel.bpf_stats_enabled is set.
+    """
 
     tag: str
+    run_time_ns: int
     run_count: int
     missed: int
 
@@ -106,4 +110,6 @@ def program_info(libbpf: Libbpf, fd: int) -> ProgramInfo:
     """
     info = _ProgramInfo()
     _fill(libbpf, fd, info)
-    return ProgramInfo(bytes(info.tag).hex(), int(info.run_cnt), int(info.recursion_misses))
+    return ProgramInfo(
+        bytes(info.tag).hex(), int(info.run_time_ns), int(info.run_cnt), int(info.recursion_misses)
+    )

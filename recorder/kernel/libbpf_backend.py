@@ -7,6 +7,7 @@ import ctypes
 import errno
 import functools
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -44,6 +45,8 @@ class LibbpfBackend:
     def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None) -> None:
         self._libbpf = Libbpf()
         self._spec = spec
+        # What is attached belongs to what is in use: no other thread may change the one in between.
+        self._lock = threading.RLock()
         self._object: LoadedObject | pins.AdoptedObject
         if adopt:
             self._object = pins.AdoptedObject(self._libbpf, spec, adopt)
@@ -51,7 +54,9 @@ class LibbpfBackend:
             self._object = LoadedObject(self._libbpf, spec)
         self._maps = self._object.map_fds()
         self._programs = self._object.program_fds()
-        openers = {name: functools.partial(self._attach_event, event) for name, event in spec.events.items()}
+        # Read now: later this process may have given up the capability that opens tracefs.
+        events = {name: tracepoint_id(event) for name, event in spec.events.items()}
+        openers = {name: functools.partial(self._attach_event, number) for name, number in events.items()}
         folder = adopt / pins.LINKS if adopt else None
         self._links = Links(self._libbpf, self._programs, spec.attach, folder, openers)
         self._slots = SharedArray(self._maps["slots"], layout.Slot, spec.bounds.slots + 1)
@@ -65,8 +70,8 @@ class LibbpfBackend:
         else:
             self._links.detach()
 
-    def _attach_event(self, event: str, program: int) -> int:
-        return attach_tracepoint(self._libbpf, program, tracepoint_id(event))
+    def _attach_event(self, number: int, program: int) -> int:
+        return attach_tracepoint(self._libbpf, program, number)
 
     def _initialise(self) -> None:
         counters = layout.Counters(layout=layout.LAYOUT_VERSION, max_children=self._spec.bounds.children)
@@ -243,12 +248,13 @@ class LibbpfBackend:
     @contextlib.contextmanager
     def _attached(self) -> Iterator[None]:
         """Attaches for something new; if that fails, nothing stays attached for it."""
-        self._links.attach()
-        try:
-            yield
-        except BpfError:
-            self._detach_if_unused()
-            raise
+        with self._lock:
+            self._links.attach()
+            try:
+                yield
+            except BpfError:
+                self._detach_if_unused()
+                raise
 
     def _in_use(self) -> bool:
         following = ctypes.c_uint64()
@@ -257,8 +263,9 @@ class LibbpfBackend:
         return watched == 0 or bool(self.targets())
 
     def _detach_if_unused(self) -> None:
-        if not self._in_use():
-            self._links.detach()
+        with self._lock:
+            if not self._in_use():
+                self._links.detach()
 
     def events(self) -> list[RingEvent]:
         """As Backend.events."""
@@ -275,6 +282,11 @@ class LibbpfBackend:
     def missed(self) -> int:
         """Program runs that the kernel skipped, see `program_info`."""
         return sum(program_info(self._libbpf, self._programs[name]).missed for name in self._spec.attach)
+
+    def runs(self) -> Mapping[str, tuple[int, int]]:
+        """As Backend.runs."""
+        found = {name: program_info(self._libbpf, self._programs[name]) for name in self._spec.attach}
+        return {name: (each.run_time_ns, each.run_count) for name, each in found.items()}
 
     def ledger(self) -> Ledger:
         """As Backend.ledger."""

@@ -48,7 +48,10 @@ def pin(libbpf: Libbpf, folder: Path, maps: Mapping[str, int], programs: Mapping
                         raise BpfLoadError(f"cannot pin {name} at {path}: {reason(code)}{where}")
                     undo.callback(path.unlink, missing_ok=True)
         except OSError as error:
-            raise BpfLoadError(f"cannot pin below {folder}: {error.strerror}") from error
+            raise BpfLoadError(
+                f"cannot pin below {folder}: {error.strerror}; it must be on a bpffs (mount -t bpf bpf"
+                " /sys/fs/bpf)"
+            ) from error
         undo.pop_all()
 
 

@@ -1,0 +1,301 @@
+"""The agent's memory: every bound, what it costs, and how much of it is in use.
+
+The kernel's part is computed from the maps' sizes. The process's part is a base and so
+many bytes for each thing: constants that `benchmarks/agent_memory.py` measures. The table
+`BOUNDS` is the source for GetStatus, metrics and docs/limits.md.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from recorder.agent.setting import size_text
+from recorder.agent.settings import MemorySettings
+from recorder.kernel.spec import Bounds
+from recorder.model.errors import BpfLimit, BudgetExceeded, InvalidSettings
+from recorder.rpc.v1 import agent_pb2 as pb
+
+__all__ = ["BASE_BYTES", "BOUNDS", "Bound", "BoundUse", "Budget", "Use", "bounds_of"]
+
+KIB, MIB = 1 << 10, 1 << 20
+
+BASE_BYTES = 52 * MIB
+"""Resident memory of an agent that does nothing: interpreter, grpc, libbpf, what is shared with others."""
+
+BYTES = "bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Something that is bounded: `name` is that of its setting in [memory].
+
+    unit: `bytes`, or what is counted. each: bytes of the process's memory for each unit.
+    at: what happens to the new one when the bound is reached. shared: the sum over all is
+    what is bounded; else the bound holds for each one by itself (its use is the largest).
+    """
+
+    name: str
+    unit: str
+    each: int
+    what: str
+    at: str
+    shared: bool = True
+
+
+def _table(*bounds: Bound) -> Mapping[str, Bound]:
+    return MappingProxyType({each.name: each for each in bounds})
+
+
+BOUNDS: Mapping[str, Bound] = _table(
+    Bound(
+        "slots",
+        "containers",
+        4608,
+        "what is recorded at a time, ended containers whose record is not handed on yet included",
+        "a new container is not recorded: `slots_full`; a capture of it is refused (RESOURCE_EXHAUSTED)",
+    ),
+    Bound(
+        "children",
+        "cgroups",
+        0,
+        "cgroups below one recorded one",
+        "the child is not recorded: `children_full`",
+        shared=False,
+    ),
+    Bound(
+        "joiners",
+        "processes",
+        0,
+        "processes at a time that came into a container and have not called exec",
+        "calls may be in the wrong phase: `joiners_full`",
+    ),
+    Bound(
+        "roots",
+        "cgroups",
+        0,
+        "cgroups below which containers appear",
+        "containers below the new one are not recorded from their first call: `roots_full`",
+    ),
+    Bound("ring", BYTES, 0, "the ring of events", "times of first sight are lost: `ring_full`"),
+    Bound(
+        "containers",
+        "containers",
+        4 * KIB,
+        "containers that are known by name",
+        "the new one has no name: it is recorded under its id, and no plan or selection by name finds it",
+    ),
+    Bound(
+        "first_sights",
+        "times",
+        320,
+        "times of first sight that are kept",
+        "a new call has no time of first sight; the call itself is in the record",
+    ),
+    Bound(
+        "captures",
+        "captures",
+        4 * KIB,
+        "captures at a time, those whose client is away included",
+        "a new capture is refused (RESOURCE_EXHAUSTED)",
+    ),
+    Bound(
+        "recordings",
+        "recordings",
+        2560,
+        "recordings in the collector's plan",
+        "the plan is refused, and the one before stays",
+    ),
+    Bound(
+        "streams",
+        "calls",
+        40 * KIB,
+        "calls of clients at a time, each on a connection of its own",
+        "a new call is refused (RESOURCE_EXHAUSTED)",
+    ),
+    Bound(
+        "stream_queue",
+        "messages",
+        0,
+        "messages that wait for one client",
+        "the next one waits until there is room, and then says all that was seen meanwhile",
+        shared=False,
+    ),
+    Bound(
+        "queues",
+        BYTES,
+        2,
+        "messages that wait for clients, in all",
+        "the next one waits until there is room, and then says all that was seen meanwhile",
+    ),
+    Bound(
+        "message",
+        BYTES,
+        2,
+        "one message to a client, or a plan",
+        "a capture whose snapshot is larger is ended (RESOURCE_EXHAUSTED); a larger plan is refused",
+        shared=False,
+    ),
+    Bound(
+        "request",
+        BYTES,
+        0,
+        "one request of a client",
+        "it is refused (RESOURCE_EXHAUSTED)",
+        shared=False,
+    ),
+    Bound(
+        "spool",
+        BYTES,
+        0,
+        "ended records on disk that the collector has not acknowledged, in blocks of 4 KiB",
+        "ended records keep their slots, until those are used up as well",
+    ),
+)
+"""All bounds by name. A message counts twice: as it is made, and as it is sent."""
+
+
+def bounds_of(memory: MemorySettings) -> Bounds:
+    """The kernel side's bounds; InvalidSettings."""
+    try:
+        return Bounds(
+            slots=memory.slots,
+            children=memory.children,
+            joiners=memory.joiners,
+            roots=memory.roots,
+            ring_bytes=memory.ring,
+        )
+    except BpfLimit as error:
+        raise InvalidSettings(f"[memory] {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What the settings allow: checked by `check`, explained by `explain`."""
+
+    memory: MemorySettings
+
+    @property
+    def kernel(self) -> Mapping[str, int]:
+        """Bytes by BPF map, as computed from the bounds."""
+        return bounds_of(self.memory).kernel_bytes()
+
+    @property
+    def process(self) -> Mapping[str, int]:
+        """Resident bytes of the process: `base`, and by bound what all that it allows takes."""
+        parts = {each.name: self.limit(each.name) * each.each for each in BOUNDS.values() if each.each}
+        return {"base": BASE_BYTES, **parts}
+
+    def limit(self, name: str) -> int:
+        """A bound's value."""
+        return int(getattr(self.memory, name))
+
+    def check(self) -> None:
+        """Raises BudgetExceeded, with the arithmetic."""
+        for what, parts, allowed in self._sides():
+            total = sum(parts.values())
+            if total > allowed:
+                largest = max((name for name in parts if name != "base"), key=lambda name: parts[name])
+                raise BudgetExceeded(
+                    f"the bounds take {_mib(total)} MiB of {what} memory, and memory.{what} is"
+                    f" {_mib(allowed)} MiB: raise it, or lower a bound; the largest is {largest}\n"
+                    + self.explain()
+                )
+
+    def explain(self) -> str:
+        """The arithmetic, one line for each part."""
+        lines = []
+        for what, parts, allowed in self._sides():
+            total = sum(parts.values())
+            lines.append(f"{what} memory: {_mib(total)} of {_mib(allowed)} MiB (memory.{what})")
+            for name, size in sorted(parts.items(), key=lambda part: (-part[1], part[0])):
+                lines.append(f"  {name:<15} {_mib(size):>8} MiB{self._factors(what, name)}")
+        lines.append(f"on disk: {size_text(self.memory.spool)} (memory.spool)")
+        return "\n".join(lines)
+
+    def _sides(self) -> tuple[tuple[str, Mapping[str, int], int], ...]:
+        return (
+            ("kernel", self.kernel, self.memory.kernel),
+            ("process", self.process, self.memory.process),
+        )
+
+    def _factors(self, what: str, name: str) -> str:
+        if what == "kernel" or name not in BOUNDS:
+            return ""
+        limit = self.limit(name)
+        shown = size_text(limit) if BOUNDS[name].unit == BYTES else f"{limit:,}"
+        return f" = {shown} x {BOUNDS[name].each:,}{'' if BOUNDS[name].unit == BYTES else ' bytes'}"
+
+
+def _mib(size: int) -> str:
+    return f"{size / MIB:,.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundUse:
+    """A bound's state at one moment."""
+
+    name: str
+    limit: int
+    used: int
+    refused: int
+    unit: str
+
+    def to_message(self) -> pb.Bound:
+        """As GetStatus has it."""
+        return pb.Bound(
+            name=self.name, limit=self.limit, used=self.used, refused=self.refused, unit=self.unit
+        )
+
+
+class Use:
+    """How much of each bound is in use, and how often one refused something. For any thread."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._limits = {name: budget.limit(name) for name in BOUNDS}
+        self._used = dict.fromkeys(BOUNDS, 0)
+        self._refused = dict.fromkeys(BOUNDS, 0)
+        self._lock = threading.Lock()
+
+    def take(self, name: str, amount: int = 1) -> bool:
+        """Room for so much more, and it is taken; or False, nothing is, and the refusal is counted."""
+        with self._lock:
+            if self._used[name] + amount > self._limits[name]:
+                self._refused[name] += 1
+                return False
+            self._used[name] += amount
+            return True
+
+    def give(self, name: str, amount: int = 1) -> None:
+        """What was taken is free again; ValueError for more than is in use."""
+        with self._lock:
+            if amount > self._used[name]:
+                raise ValueError(f"{name}: {amount} are given back, {self._used[name]} in use")
+            self._used[name] -= amount
+
+    def set(self, name: str, used: int, refused: int | None = None) -> None:
+        """What is counted elsewhere, as by the kernel side."""
+        with self._lock:
+            self._used[name] = used
+            if refused is not None:
+                self._refused[name] = refused
+
+    def refuse(self, name: str, count: int = 1) -> None:
+        """Something found no room where it is not this that decides."""
+        with self._lock:
+            self._refused[name] += count
+
+    def used(self, name: str) -> int:
+        """How much of a bound is in use now."""
+        with self._lock:
+            return self._used[name]
+
+    def bounds(self) -> tuple[BoundUse, ...]:
+        """All of them at one moment, sorted by name."""
+        with self._lock:
+            return tuple(
+                BoundUse(name, self._limits[name], self._used[name], self._refused[name], BOUNDS[name].unit)
+                for name in sorted(BOUNDS)
+            )

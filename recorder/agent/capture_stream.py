@@ -1,0 +1,84 @@
+"""One client's stream of a capture: snapshots as they come, within the bounds of rate and memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from recorder.agent.budget import Use
+from recorder.agent.captures import Capture, Captures
+from recorder.agent.figures import Distributions
+from recorder.model.errors import LimitReached, Unreachable
+from recorder.rpc.v1 import agent_pb2 as pb
+
+__all__ = ["CaptureStreams"]
+
+KEEP_ALIVE = 5.0
+"""Seconds of silence at most on a stream."""
+
+
+@dataclass(slots=True)
+class CaptureStreams:
+    """`rate`: snapshots a second to one client at most; `message`: bytes of one. `stopping` ends all."""
+
+    captures: Captures
+    use: Use
+    rate: float
+    message: int
+    distributions: Distributions
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(
+        self, capture: Capture, stream: int, asked_rate: float
+    ) -> AsyncIterator[pb.CaptureResponse]:
+        """Until the capture is over, another stream took it over, or the agent ends (Unreachable)."""
+        interval = 1 / min(asked_rate or self.rate, self.rate)
+        said = 0.0
+        capture.changed.set()
+        while True:
+            wait = min(KEEP_ALIVE - (time.monotonic() - said), capture.seconds_left())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.01, wait)):
+                    await capture.changed.wait()
+            if self.stopping.is_set():
+                raise Unreachable("the agent ends; the capture goes on with the next one")
+            if capture.streams != stream:
+                raise Unreachable("another client has taken this capture over")
+            if self.captures.over(capture):
+                async with self._room(snapshot := self.captures.finish(capture)):
+                    yield pb.CaptureResponse(snapshot=snapshot)
+                return
+            if not capture.changed.is_set():
+                if time.monotonic() - said >= KEEP_ALIVE:
+                    said = time.monotonic()
+                    yield pb.CaptureResponse(keep_alive=pb.KeepAlive())
+                continue
+            left = interval - (time.monotonic() - said)
+            if left > 0:
+                await asyncio.sleep(min(left, max(0.01, capture.seconds_left())))
+            capture.changed.clear()
+            async with self._room(snapshot := self.captures.snapshot(capture)):
+                said = time.monotonic()
+                yield pb.CaptureResponse(snapshot=snapshot)
+
+    @contextlib.asynccontextmanager
+    async def _room(self, snapshot: pb.Snapshot) -> AsyncIterator[None]:
+        """In the queues, until the client has the message; gRPC takes one at a time."""
+        size = snapshot.ByteSize()
+        if size > self.message:
+            raise LimitReached(
+                f"the snapshot has {size} bytes, and {self.message} is the most (memory.message); capture"
+                " fewer containers at once"
+            )
+        while not self.use.take("queues", size):
+            await asyncio.sleep(0.05)
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.use.give("queues", size)
+            self.distributions.snapshot_bytes.observe(size)
+            self.distributions.snapshot_seconds.observe(time.monotonic() - began)

@@ -1,0 +1,370 @@
+"""Captures: recordings on request, each for one client, also while that client is away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from recorder.agent.budget import Use
+from recorder.agent.selection import (
+    CgroupSelection,
+    ContainerSelection,
+    PodSelection,
+    Selection,
+    UnitSelection,
+    shown,
+)
+from recorder.agent.spool import Spool
+from recorder.agent.state import CaptureState
+from recorder.agent.tracked import Subject, Tracked
+from recorder.agent.tracker import Tracker
+from recorder.containers.cgroup import Cgroup, find_cgroup
+from recorder.containers.container import Container
+from recorder.containers.index import ContainerIndex
+from recorder.containers.place import place_of, unit_of
+from recorder.kernel.layout import SlotMode
+from recorder.model.errors import LimitReached, NotFound, NotRecordable
+from recorder.model.record import Observation, Record, Source
+from recorder.model.wire import to_message
+from recorder.rpc.fields import FieldError, InvalidFields
+from recorder.rpc.roles import Access
+from recorder.rpc.v1 import agent_pb2 as pb
+
+__all__ = ["Capture", "Captures"]
+
+_LOG = logging.getLogger(__name__)
+
+AWAY = 120.0
+"""Seconds that a capture goes on without its client."""
+
+_MODES = {"exec": SlotMode.MODE_EXEC, "container": SlotMode.MODE_CONTAINER}
+
+
+class Capture:
+    """One capture: an Asker of the tracker.
+
+    `changed` is set when there is something new for its client. `streams`: how often a client
+    came; the last one counts.
+    """
+
+    def __init__(self, request: pb.CaptureRequest, selection: Selection, deadline_ns: int) -> None:
+        self.request = request
+        self.selection = selection
+        self.deadline_ns = deadline_ns
+        self.begun_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self.changed = asyncio.Event()
+        self.streams = 0
+        self.connected = False
+        self.away_since = time.monotonic()
+        self.seen = False
+        self._ended: dict[Source, Observation] = {}
+
+    @property
+    def capture_id(self) -> str:
+        """The client's name for it; empty: it ends with its stream."""
+        return self.request.capture_id
+
+    @property
+    def durable(self) -> bool:
+        """With a name its client can come back."""
+        return bool(self.capture_id)
+
+    @property
+    def open(self) -> bool:
+        """As the selection's."""
+        return self.selection.open
+
+    @property
+    def units(self) -> frozenset[str]:
+        """As the selection's."""
+        return self.selection.units
+
+    def wants(self, subject: Subject) -> bool:
+        """As the selection's."""
+        return self.selection.wants(subject)
+
+    def recordings(self, subject: Subject) -> tuple[str, ...]:
+        """None: it is not the plan."""
+        return ()
+
+    def touched(self, tracked: Tracked) -> None:
+        """Something for the client."""
+        self.seen = True
+        self.changed.set()
+
+    def ended(self, tracked: Tracked, observation: Observation) -> None:
+        """Kept until the client has it all."""
+        self.keep(observation)
+
+    def keep(self, observation: Observation) -> None:
+        """A final observation is its own."""
+        known = self._ended.get(observation.source)
+        self._ended[observation.source] = known.join(observation) if known else observation
+        self.seen = True
+        self.changed.set()
+
+    @property
+    def sources(self) -> Iterable[Source]:
+        """Of what has ended."""
+        return self._ended.keys()
+
+    def record(self, running: Iterable[Observation]) -> Record:
+        """All that was seen."""
+        return Record((*self._ended.values(), *running))
+
+    def seconds_left(self) -> float:
+        """Until its duration is over; infinite without one."""
+        if not self.deadline_ns:
+            return float("inf")
+        return (self.deadline_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) / 1e9
+
+
+class Captures:
+    """All captures of the agent. `save` is awaited when what outlives the agent has changed."""
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        index: ContainerIndex,
+        spool: Spool,
+        use: Use,
+        save: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._tracker = tracker
+        self._index = index
+        self._spool = spool
+        self._use = use
+        self._save = save
+        self._captures: dict[str, Capture] = {}
+        self._others: set[Capture] = set()  # without a name
+
+    def all(self) -> list[Capture]:
+        """Those that are there, by their names, then those without."""
+        return [*(self._captures[name] for name in sorted(self._captures)), *self._others]
+
+    def states(self) -> tuple[CaptureState, ...]:
+        """What a next agent needs to know of them."""
+        return tuple(
+            CaptureState(name, each.request, each.deadline_ns)
+            for name, each in sorted(self._captures.items())
+        )
+
+    def statuses(self) -> list[pb.CaptureStatus]:
+        """As GetStatus has them."""
+        return [
+            pb.CaptureStatus(
+                capture_id=each.capture_id,
+                selection=shown(each.request.selection),
+                recorded=sum(1 for _ in self._tracker.of(each)),
+                connected=each.connected,
+            )
+            for each in self.all()
+        ]
+
+    async def begin(self, request: pb.CaptureRequest, access: Access) -> tuple[Capture, bool]:
+        """A new capture, or the one of that name: then True. Raises RecorderError."""
+        known = self._captures.get(request.capture_id) if request.capture_id else None
+        if known:
+            self._same(known.request, request)
+            if request.HasField("duration"):
+                known.request = request
+                known.deadline_ns = known.begun_ns + request.duration.ToNanoseconds()
+                await self._save()
+            return known, True
+        selection = await self._select(request.selection, access)
+        if not self._use.take("captures"):
+            raise LimitReached(
+                "there are as many captures as this agent takes (memory.captures); end one of them"
+            )
+        duration = request.duration.ToNanoseconds() if request.HasField("duration") else 0
+        now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        capture = Capture(request, selection, now + duration if duration else 0)
+        self._enter(capture)
+        try:
+            await self._add(capture)
+            await self._save()
+            await self._tracker.ask(capture)
+        except BaseException:
+            await self.end(capture)
+            raise
+        return capture, False
+
+    def _enter(self, capture: Capture) -> None:
+        if capture.capture_id:
+            self._captures[capture.capture_id] = capture
+        else:
+            self._others.add(capture)
+
+    @staticmethod
+    def _same(known: pb.CaptureRequest, again: pb.CaptureRequest) -> None:
+        for name in ("selection", "kinds", "phases"):
+            if getattr(known, name) != getattr(again, name):
+                raise InvalidFields(
+                    [
+                        FieldError(
+                            name,
+                            "is not that of the capture of this name, which goes on",
+                            "ask with the same again, or choose another capture_id",
+                        )
+                    ]
+                )
+
+    async def _select(self, asked: pb.Selection, access: Access) -> Selection:
+        match asked.WhichOneof("by"):
+            case "pod":
+                return PodSelection(asked.pod.namespace, asked.pod.name, asked.pod.container)
+            case "container":
+                if not self._found(asked.container):
+                    await self._index.refresh(LOOK)
+                return self._select_container(asked.container, access)
+            case "cgroup":
+                return CgroupSelection(find_cgroup(asked.cgroup).name)
+            case "unit":
+                return UnitSelection(asked.unit, bool(self._unit_cgroup(asked.unit)))
+            case _:
+                raise NotRecordable(
+                    "this agent records containers, cgroups and units; for a process use, on the node:"
+                    f" recorder record --pid {asked.pid}"
+                )
+
+    def _found(self, text: str) -> list[Container]:
+        return [
+            each
+            for each in self._index.containers().values()
+            if each.id == text
+            or (each.name == text and not each.sandbox)
+            or (len(text) >= SHORT and each.id.startswith(text))
+        ]
+
+    def _select_container(self, text: str, access: Access) -> Selection:
+        found = self._found(text)
+        visible = [each for each in found if access.may_see(each.pod.namespace if each.pod else None)]
+        if not visible:
+            unnamed = [
+                each.subject.place.container_id
+                for each in self._tracker.tracked()
+                if each.unknown and each.subject.place and each.subject.place.container_id.startswith(text)
+            ]
+            if len(unnamed) == 1 and len(text) >= SHORT and access.may_host():
+                return ContainerSelection(unnamed[0], running=True)
+            access.require_found(None, found=False)
+            raise NotFound(f"no container {text}; see: recorder containers")
+        if len({each.id for each in visible}) > 1:
+            ids = ", ".join(sorted(each.id[:SHORT] for each in visible)[:4])
+            raise InvalidFields(
+                [FieldError("selection.container", f"{text} is the name of several", f"choose one of {ids}")]
+            )
+        container = visible[0]
+        if container.not_recordable:
+            raise NotRecordable(
+                f"container {text} runs under the handler {container.not_recordable}, in a virtual machine or"
+                " a user-space kernel: its calls never reach this kernel as its own"
+            )
+        return ContainerSelection(container.id, running=bool(container.cgroup_path and container.pid))
+
+    def _unit_cgroup(self, unit: str) -> Cgroup | None:
+        root = Cgroup(self._tracker.mount, self._tracker.mount)
+        return next((each for each in root.descendants() if unit_of(each.name) == unit), None)
+
+    async def _add(self, capture: Capture) -> None:
+        """What is there and is no container of a runtime has no slot yet."""
+        selection = capture.selection
+        if isinstance(selection, CgroupSelection):
+            path = selection.path
+        elif isinstance(selection, UnitSelection) and (cgroup := self._unit_cgroup(selection.unit)):
+            path = cgroup.name
+        else:
+            return
+        place = place_of(path)
+        container = self._index.find(place.container_id) if place else None
+        default = "container" if place else "exec"
+        subject = Subject(path, place, container, "" if place else unit_of(path))
+        await self._tracker.add(subject, _MODES[capture.request.phases or default], capture)
+
+    def snapshot(self, capture: Capture) -> pb.Snapshot:
+        """What it saw so far."""
+        running = list(self._tracker.of(capture))
+        record = capture.record(map(self._tracker.observation, running))
+        return pb.Snapshot(record=to_message(record), selected=len(running))
+
+    def over(self, capture: Capture) -> bool:
+        """Its time is over, or all that it selects has ended."""
+        if capture.seconds_left() <= 0:
+            return True
+        if not capture.seen or next(self._tracker.of(capture), None):
+            return False
+        return capture.selection.over(self._index.containers().values())
+
+    def finish(self, capture: Capture) -> pb.Snapshot:
+        """Its last word: what it saw in all."""
+        for tracked in self._tracker.of(capture):
+            capture.keep(self._tracker.last_observation(tracked))
+        return pb.Snapshot(record=to_message(capture.record(())), final=True)
+
+    async def end(self, capture: Capture) -> None:
+        """It is over; what was kept for it goes."""
+        self._tracker.leave(capture)
+        was = self._captures.pop(capture.capture_id, None) if capture.capture_id else None
+        if was is None and capture not in self._others:
+            return
+        self._others.discard(capture)
+        self._use.give("captures")
+        if capture.capture_id:
+            for source in list(capture.sources):
+                await asyncio.to_thread(self._spool.settle, source, capture=capture.capture_id)
+            self._use.set("spool", self._spool.bytes)
+            await self._save()
+
+    async def restore(self, states: Iterable[CaptureState]) -> None:
+        """Those of the last agent: they go on, and their clients have some time to come back."""
+        for state in states:
+            if not self._use.take("captures"):
+                _LOG.error("capture %s of the last agent is one too many, and ends", state.id)
+                continue
+            capture = Capture(state.request, self._restored(state.request.selection), state.deadline_ns)
+            self._enter(capture)
+            await self._tracker.ask(capture)
+
+    def _restored(self, asked: pb.Selection) -> Selection:
+        match asked.WhichOneof("by"):
+            case "pod":
+                return PodSelection(asked.pod.namespace, asked.pod.name, asked.pod.container)
+            case "container":
+                found = [
+                    each.subject.place.container_id
+                    for each in self._tracker.tracked()
+                    if each.subject.place
+                    and (
+                        each.subject.place.container_id.startswith(asked.container)
+                        or (each.subject.container and each.subject.container.name == asked.container)
+                    )
+                ]
+                return ContainerSelection(found[0] if found else asked.container, running=bool(found))
+            case "cgroup":
+                return CgroupSelection(f"/{asked.cgroup.strip('/')}")
+            case _:
+                return UnitSelection(asked.unit, bool(self._unit_cgroup(asked.unit)))
+
+    def keep(self, capture_id: str, observation: Observation) -> bool:
+        """What the spool has of a capture; False: there is no such capture."""
+        capture = self._captures.get(capture_id)
+        if capture:
+            capture.keep(observation)
+        return capture is not None
+
+    async def run(self) -> None:
+        """Ends captures whose clients stay away, until cancelled."""
+        while True:
+            await asyncio.sleep(5)
+            for each in list(self._captures.values()):
+                if not each.connected and time.monotonic() - each.away_since > AWAY:
+                    _LOG.warning("capture %s ends: its client did not come back", each.capture_id)
+                    await self.end(each)
+
+
+LOOK = 2.0
+"""Seconds that runtimes have to tell of a container that is not known yet."""
+SHORT = 12
+"""Characters of an id that are enough, if no other container's begins so."""

@@ -1,0 +1,354 @@
+"""The agent of a node, put together: started, served, ended in order, or left for the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import shutil
+from collections.abc import Awaitable
+
+from recorder import __version__
+from recorder.agent import privileges
+from recorder.agent.budget import Budget, Use, bounds_of
+from recorder.agent.capture_stream import CaptureStreams
+from recorder.agent.captures import Captures
+from recorder.agent.figures import Distributions
+from recorder.agent.observation import boot_id
+from recorder.agent.plan import plan_of
+from recorder.agent.reports import Reports
+from recorder.agent.runtimes import runtimes
+from recorder.agent.service import AgentService
+from recorder.agent.settings import Settings
+from recorder.agent.spool import Spool
+from recorder.agent.state import Found, State, StateFile
+from recorder.agent.status import Status
+from recorder.agent.tracker import Tracker
+from recorder.agent.uplink import Uplink
+from recorder.agent.web import WebServer, metrics_server, probe_server
+from recorder.containers.cgroup import cgroup2_mount
+from recorder.containers.index import ContainerIndex
+from recorder.kernel import pins
+from recorder.kernel.libbpf_backend import LibbpfBackend
+from recorder.kernel.spec import syscalls_spec
+from recorder.model.errors import InternalError, PinMismatch, RecorderError
+from recorder.rpc.limits import Limits
+from recorder.rpc.roles import Roles
+from recorder.rpc.server import Listening, Server
+from recorder.rpc.tls import TlsFiles, channel_credentials
+from recorder.rpc.v1 import agent_pb2, agent_pb2_grpc, collector_pb2
+
+__all__ = ["NodeAgent", "remove"]
+
+_LOG = logging.getLogger(__name__)
+
+FLUSH = 3.0
+"""Seconds that the collector has at the end to store what it lacks."""
+PLAN_WAIT = 60.0
+"""Seconds that slots are kept for a plan of the collector's after the last agent's was lost."""
+SERVICE = "recorder.rpc.v1.Agent"
+
+
+class NodeAgent:
+    """To be made, started and ended in one event loop. Raises RecorderErrors; then nothing is left."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.budget = Budget(settings.memory)
+        self.budget.check()
+        self._use = Use(self.budget)
+        memory, agent = settings.memory, settings.agent
+        self._spool = Spool(agent.spool_directory, memory.spool)
+        self._state_file = StateFile(agent.state_directory, boot_id())
+        self._loaded = self._state_file.load()
+        self._backend = self._open()
+        # Before anything makes a thread: each has its own.
+        missing = privileges.drop(privileges.needed())
+        if missing:
+            _LOG.warning("capabilities are missing: %s", ", ".join(each.name for each in missing))
+        sources, discover = runtimes(settings.runtimes, memory.containers)
+        self._index = ContainerIndex(
+            sources, limit=memory.containers, poll_seconds=settings.runtimes.poll, discover=discover
+        )
+        self._tracker = Tracker(
+            self._backend, self._index, self._spool, self._use, node=agent.node, mount=cgroup2_mount()
+        )
+        self._reports = Reports(self._spool, self._index, agent.node)
+        self._reports.attach(self._tracker)
+        self._captures = Captures(self._tracker, self._index, self._spool, self._use, self._save)
+        self._plan = collector_pb2.Plan()
+        self._uplink = self._make_uplink()
+        self._status = Status(
+            self._tracker,
+            self._index,
+            self._captures,
+            self._reports,
+            spool=self._spool,
+            use=self._use,
+            node=agent.node,
+            loader=self._backend.loader,
+            uplink=self._uplink.status if self._uplink else agent_pb2.UplinkStatus,
+        )
+        self._distributions = Distributions()
+        self._roles = Roles.parse({name: _role(each) for name, each in settings.roles.items()})
+        streams = CaptureStreams(
+            self._captures,
+            self._use,
+            settings.capture.snapshots_per_second,
+            memory.message,
+            self._distributions,
+        )
+        self._service = AgentService(self._captures, streams, self._status, self._roles)
+        self._server: Server | None = None
+        self._web: list[WebServer] = []
+        self._serving = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stale = asyncio.Event()
+        self._tracker.on_change.append(self._stale)
+        self._saving = asyncio.Lock()
+
+    # --- the kernel side
+
+    def _open(self) -> LibbpfBackend:
+        """Adopts what the last agent left; what cannot be adopted is a loss, and goes."""
+        folder, spec = self.settings.agent.pins, syscalls_spec(bounds_of(self.settings.memory))
+        if (folder / pins.MAPS).is_dir():
+            try:
+                backend = LibbpfBackend(spec, adopt=folder)
+            except PinMismatch as error:
+                _LOG.error("what the last agent recorded is lost: %s", error)
+                self._use.refuse("slots")
+                pins.unpin(folder)
+            else:
+                _LOG.info("adopted %d slots of the last agent", len(backend.targets()))
+                return backend
+        else:
+            pins.unpin(folder)  # what one that was killed while it pinned has left
+        backend = LibbpfBackend(spec)
+        try:
+            backend.pin(folder)
+        except BaseException:
+            backend.close()
+            raise
+        return backend
+
+    # --- start and end
+
+    async def start(self) -> None:
+        """Goes on with what the last agent left, and serves."""
+        try:
+            await self._restore()
+            self._run(self._index.run(), self._tracker.run(), self._captures.run(), self._save_all())
+            self._run(self._look())
+            self._web = self._make_web()
+            for web in self._web:
+                await web.start()
+            self._server = self._make_server()
+            await self._server.start()
+            if self._uplink:
+                self._run(self._uplink.run())
+            await self._server.set_serving(True)
+        except BaseException:
+            await self._stop_tasks()
+            self._backend.close()
+            raise
+        self._serving = True
+
+    def _run(self, *work: Awaitable[None]) -> None:
+        for each in work:
+            self._tasks.append(asyncio.ensure_future(each))
+
+    async def _restore(self) -> None:
+        state = self._loaded.state
+        if self._loaded.found is not Found.WHOLE and self._backend.targets():
+            _LOG.error("slots were adopted, and the state that says whose they are is %s", self._loaded.found)
+        self._tracker.inherited = self._loaded.ledger(adopted=bool(self._backend.targets()))
+        self._tracker.adopt(state.targets)
+        await self._captures.restore(state.captures)
+        if state.plan:
+            await self._take_plan(state.plan)
+        for entry in await asyncio.to_thread(lambda: list(self._spool.entries())):
+            for capture in entry.captures:
+                if not self._captures.keep(capture, entry.observation):
+                    await asyncio.to_thread(self._spool.settle, entry.key, capture=capture)
+            if entry.recordings or not entry.captures:
+                self._reports.resume(entry.key)
+        self._use.set("spool", self._spool.bytes)
+        if self._uplink and self._loaded.found is Found.DAMAGED:
+            # Whose the adopted slots are only the collector can say now.
+            asyncio.get_running_loop().call_later(PLAN_WAIT, self._tracker.restored)
+        else:
+            self._tracker.restored()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves, and all that keeps it going runs."""
+        return self._serving and not any(task.done() for task in self._tasks)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why a part of it ended that never should."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and task.exception():
+                return task.exception()
+        return None
+
+    async def wait(self) -> None:
+        """Until a part of it fails. Raises what it raised."""
+        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        failure = self.failure
+        if failure:
+            raise failure
+
+    async def stop(self) -> None:
+        """In order, within seconds: to the next agent (keep_armed), or with nothing left."""
+        self._serving = False
+        self._service.stop()
+        if not self.settings.agent.keep_armed:
+            await self._tracker.finish()
+        if self._server:
+            await self._server.stop(1)
+        if self._uplink:
+            await self._uplink.close(FLUSH)
+        await self._stop_tasks()
+        folder = self.settings.agent.pins
+        if self.settings.agent.keep_armed:
+            await self._save()
+            self._backend.close()
+            return
+        self._backend.close()
+        pins.unpin(folder)
+        self._state_file.remove()
+
+    async def _stop_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for web in self._web:
+            await web.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- what the next agent needs
+
+    async def _save(self) -> None:
+        async with self._saving:
+            plan = self._plan if self._plan.recordings or self._plan.revision else None
+            state = State(self._captures.states(), plan, self._tracker.states())
+            await asyncio.to_thread(self._state_file.save, state)
+
+    async def _save_all(self) -> None:
+        """After each change of whose slots there are, and not more often than ten times a second."""
+        while True:
+            await self._stale.wait()
+            self._stale.clear()
+            try:
+                await self._save()
+            except RecorderError as error:
+                _LOG.error("%s", error)
+            await asyncio.sleep(0.1)
+
+    async def _look(self) -> None:
+        """What the plan wants and cannot have."""
+        while True:
+            await asyncio.sleep(1)
+            self._reports.look(self._tracker.failed)
+
+    # --- the collector
+
+    async def _take_plan(self, message: collector_pb2.Plan) -> None:
+        plan = plan_of(message, self.settings.memory.recordings)
+        self._plan = message
+        self._reports.plan = plan
+        await self._save()
+        await self._tracker.changed(self._reports)
+        if self._serving:
+            self._tracker.restored()
+        _LOG.info("plan %s: %d recordings", plan.revision, len(plan.recordings))
+
+    def _make_uplink(self) -> Uplink | None:
+        collector = self.settings.collector
+        if not collector.endpoint:
+            return None
+        if not (collector.certificate and collector.key and collector.ca):
+            raise InternalError("a collector without certificates was not refused with the settings")
+        files = TlsFiles(collector.certificate, collector.key)
+        return Uplink(
+            collector.endpoint,
+            functools.partial(channel_credentials, files, collector.ca),
+            self._hello,
+            self._reports,
+            self._take_plan,
+            options=(("grpc.max_receive_message_length", self.settings.memory.message),),
+        )
+
+    def _hello(self) -> collector_pb2.Hello:
+        return collector_pb2.Hello(
+            node=self.settings.agent.node,
+            boot_id=boot_id(),
+            recorder_version=__version__,
+            kernel_release=os.uname().release,
+            machine=os.uname().machine,
+            loader=self._backend.loader,
+            kinds=[agent_pb2.KIND_SYSCALLS],
+            bounds=[each.to_message() for each in self._use.bounds()],
+            runtimes=self._status.runtimes(),
+            plan_revision=self._reports.plan.revision,
+        )
+
+    # --- serving
+
+    def _make_server(self) -> Server:
+        listen, memory = self.settings.listen, self.settings.memory
+        limits = Limits(
+            receive_bytes=memory.request,
+            send_bytes=memory.message + (64 << 10),
+            connections=memory.streams,
+            calls=memory.streams,
+            calls_of_peer=memory.streams,
+        )
+        add = functools.partial(agent_pb2_grpc.add_AgentServicer_to_server, self._service)
+        return Server(
+            {SERVICE: add},
+            Listening(
+                listen.socket, listen.address, self._tls(), reflection=listen.reflection, limits=limits
+            ),
+        )
+
+    def _make_web(self) -> list[WebServer]:
+        web, found = self.settings.web, []
+        if web.metrics_address or web.plain_metrics:
+            # 5 MiB that an agent without metrics does not spend
+            from recorder.agent.metrics import Metrics  # noqa: PLC0415
+
+            render = Metrics(self._status, self._distributions).render
+        if web.address:
+            found.append(
+                probe_server(web.address, healthy=lambda: self.failure is None, ready=lambda: self.ready)
+            )
+        if web.metrics_address:
+            found.append(metrics_server(web.metrics_address, render, tls=self._tls(), roles=self._roles))
+        if web.plain_metrics:
+            found.append(metrics_server(web.plain_metrics, render))
+        return found
+
+    def _tls(self) -> TlsFiles | None:
+        listen = self.settings.listen
+        if not (listen.certificate and listen.key):
+            return None
+        return TlsFiles(listen.certificate, listen.key, listen.client_ca)
+
+
+def remove(settings: Settings) -> None:
+    """Detaches and unpins what any agent of any version left. May be repeated."""
+    folder = settings.agent.pins
+    pins.unpin(folder)
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    StateFile(settings.agent.state_directory, boot_id()).remove()
+
+
+def _role(role: object) -> dict[str, object]:
+    names = ("capture", "host", "plan", "status")
+    values = {name: getattr(role, name) for name in names}
+    values["capture"] = "*" if "*" in values["capture"] else list(values["capture"])
+    return values

@@ -1,0 +1,98 @@
+"""A target's reading as an observation of the record."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from recorder import __version__
+from recorder.kernel.backend import Reading
+from recorder.model.ledger import Ledger
+from recorder.model.numbers import Numbers
+from recorder.model.record import (
+    CallKey,
+    FirstSight,
+    Identity,
+    Observation,
+    Phase,
+    Provenance,
+    SightKey,
+    Source,
+)
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+SHARED_CAUSES = ("program_missed", "ring_full")
+"""Of the kernel side as a whole, which any target may have suffered."""
+
+
+@functools.cache
+def boot_id() -> str:
+    """The kernel's random name of this boot."""
+    return BOOT_ID.read_text().strip()
+
+
+def node_name() -> str:
+    """The kernel's name of the machine."""
+    return os.uname().nodename
+
+
+def observe(
+    reading: Reading,
+    *,
+    node: str,
+    loader: str,
+    phases: str,
+    identity: Identity,
+    ledger: Ledger,
+    sights: Mapping[SightKey, FirstSight],
+    ended: bool,
+    runtime: str = "",
+    runtime_version: str = "",
+) -> Observation:
+    """What is known of one source now. `ledger`: what the reading's own does not have."""
+    now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    times = [sight.time_ns for sight in sights.values()]
+    return Observation(
+        source=Source(node, boot_id(), reading.target.cgroup_id, reading.epoch),
+        identity=identity,
+        calls=reading.calls,
+        first_sights=sights,
+        ledger=reading.ledger + ledger + Ledger({"unnamed_number": _unnamed(reading.calls)}),
+        provenance=Provenance(
+            recorder_version=__version__,
+            kernel_release=os.uname().release,
+            machine=os.uname().machine,
+            loader=loader,
+            phases=phases,
+            runtime=runtime,
+            runtime_version=runtime_version,
+        ),
+        first_seen_ns=min(times, default=reading.epoch),
+        last_seen_ns=reading.ended_ns or now,
+        wall_offset_ns=time.time_ns() - now,
+        ended=ended,
+    )
+
+
+def shared_losses(now: Ledger, base: Ledger) -> Ledger:
+    """What the kernel side as a whole lost since a target began."""
+    return Ledger(
+        {cause: max(0, now.counts.get(cause, 0) - base.counts.get(cause, 0)) for cause in SHARED_CAUSES}
+    )
+
+
+def _unnamed(calls: Mapping[CallKey, Numbers]) -> int:
+    """Numbers of the workload that no table names: a profile cannot allow them."""
+    # The tables are large, and not needed before the BPF object was loaded, when memory is at its peak.
+    from recorder.model.syscall import syscall_name  # noqa: PLC0415
+
+    return sum(
+        syscall_name(key.abi, number) is None
+        for key, numbers in calls.items()
+        if key.phase == Phase.WORKLOAD
+        for number in numbers
+    )

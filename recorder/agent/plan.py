@@ -1,0 +1,96 @@
+"""The collector's plan: which containers are to be recorded, and for which recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from recorder.containers.container import Container
+from recorder.model.errors import InvalidRequest
+from recorder.model.selector import LabelSelector, Requirement, selects
+from recorder.rpc.fields import FieldError, InvalidFields
+from recorder.rpc.v1 import agent_pb2
+from recorder.rpc.v1 import collector_pb2 as pb
+
+__all__ = ["Plan", "PlannedRecording", "plan_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRecording:
+    """One recording: containers of a Kubernetes namespace, or (empty) those outside of Kubernetes.
+
+    containers: names; empty: all.
+    """
+
+    id: str
+    namespace: str
+    selector: LabelSelector | None
+    containers: frozenset[str] = frozenset()
+
+    def wants(self, container: Container) -> bool:
+        """Whether the container, as it was when it was made, belongs to the recording."""
+        if container.sandbox or (container.pod.namespace if container.pod else "") != self.namespace:
+            return False
+        if self.containers and container.name not in self.containers:
+            return False
+        return selects(self.selector, container.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All recordings of a revision."""
+
+    revision: str = ""
+    recordings: tuple[PlannedRecording, ...] = ()
+
+    def recordings_for(self, container: Container) -> tuple[str, ...]:
+        """The ids of those that want it, sorted."""
+        return tuple(sorted(each.id for each in self.recordings if each.wants(container)))
+
+    def may_want(self, *, of_pod: bool) -> bool:
+        """Whether a container of which nothing else is known may be wanted."""
+        return any(bool(each.namespace) == of_pod for each in self.recordings)
+
+
+def plan_of(message: pb.Plan, limit: int) -> Plan:
+    """The plan of a message. Raises InvalidRequest, with the fields that are wrong."""
+    if len(message.recordings) > limit:
+        raise InvalidRequest(
+            f"the plan has {len(message.recordings)} recordings, and this agent takes {limit}"
+            " (memory.recordings)"
+        )
+    errors = list(_problems(message))
+    if errors:
+        raise InvalidFields(errors)
+    return Plan(message.revision, tuple(_recording(each) for each in message.recordings))
+
+
+def _recording(message: pb.PlannedRecording) -> PlannedRecording:
+    return PlannedRecording(
+        message.id,
+        message.namespace,
+        _selector(message.selector) if message.HasField("selector") else None,
+        frozenset(message.containers),
+    )
+
+
+def _selector(message: pb.LabelSelector) -> LabelSelector:
+    return LabelSelector(
+        dict(message.match_labels),
+        tuple(Requirement(each.key, each.operator, tuple(each.values)) for each in message.match_expressions),
+    )
+
+
+def _problems(message: pb.Plan) -> Iterator[FieldError]:
+    ids: set[str] = set()
+    for index, each in enumerate(message.recordings):
+        at = f"recordings[{index}]"
+        if not each.id or each.id in ids:
+            yield FieldError(f"{at}.id", "is empty, or another recording's", "each has an id of its own")
+        ids.add(each.id)
+        unknown = [kind for kind in each.kinds if kind not in (0, agent_pb2.KIND_SYSCALLS)]
+        if unknown:
+            yield FieldError(f"{at}.kinds", f"has {unknown[0]}", "this agent records system calls")
+        if each.HasField("selector"):
+            for problem in _selector(each.selector).problems(f"{at}.selector"):
+                yield FieldError(problem.field, problem.message, "the API server would refuse it")

@@ -1,0 +1,193 @@
+"""What the plan asked for, on its way to the collector: the plan's Asker, and the uplink's Outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Hashable, Iterable
+
+from recorder.agent.observation import boot_id
+from recorder.agent.outbox import Part
+from recorder.agent.plan import Plan
+from recorder.agent.spool import Spool
+from recorder.agent.tracked import Subject, Tracked
+from recorder.agent.tracker import Tracker
+from recorder.containers.container import Container
+from recorder.containers.index import ContainerIndex
+from recorder.model.errors import StorageError
+from recorder.model.record import Observation, Source
+from recorder.model.wire import to_identity, to_observation
+from recorder.record.v1 import record_pb2
+
+__all__ = ["Reports"]
+
+_LOG = logging.getLogger(__name__)
+
+
+class Reports:
+    """States of the plan's containers: those that run are read when there is room to send them.
+
+    Those that have ended are in the spool until the collector has stored them.
+    """
+
+    def __init__(self, spool: Spool, index: ContainerIndex, node: str) -> None:
+        self.plan = Plan()
+        self._spool = spool
+        self._index = index
+        self._node = node
+        self._tracker: Tracker | None = None
+        self._running: dict[Source, Tracked] = {}
+        self._ended: set[Source] = set()
+        self._refused: dict[str, tuple[Container, str]] = {}  # by container id
+        self._news: dict[Hashable, None] = {}  # in the order of their coming
+        self._flying: dict[Hashable, bool] = {}  # whether what flies is the last state
+        self._said: dict[str, str] = {}
+        self._event = asyncio.Event()
+
+    def attach(self, tracker: Tracker) -> None:
+        """Whose states these are."""
+        self._tracker = tracker
+
+    # --- Asker
+
+    durable = True
+    capture_id = ""
+    units: frozenset[str] = frozenset()
+
+    @property
+    def open(self) -> bool:
+        """While the plan is not empty."""
+        return bool(self.plan.recordings)
+
+    def wants(self, subject: Subject) -> bool:
+        """By what the runtime says of a container; one that nobody knows any more may have been wanted."""
+        if subject.container:
+            return bool(self.plan.recordings_for(subject.container))
+        return subject.place is not None and self.plan.may_want(of_pod=subject.of_pod)
+
+    def recordings(self, subject: Subject) -> tuple[str, ...]:
+        """The plan's ids; of one that nobody knows, none."""
+        return self.plan.recordings_for(subject.container) if subject.container else ()
+
+    def touched(self, tracked: Tracked) -> None:
+        """News of one that runs. One that nobody knows is reported when it has ended."""
+        source = tracked.source(self._node, boot_id())
+        if source and tracked.subject.container and source not in self._ended:
+            self._running[source] = tracked
+            self._tell(source)
+
+    def ended(self, tracked: Tracked, observation: Observation) -> None:
+        """It is in the spool."""
+        self.resume(observation.source)
+
+    def resume(self, source: Source) -> None:
+        """There is an entry in the spool that the collector does not have."""
+        self._running.pop(source, None)
+        self._ended.add(source)
+        self._tell(source)
+
+    def forget(self, tracked: Tracked) -> None:
+        """The plan does not want it any more: what was reported stays reported."""
+        source = tracked.source(self._node, boot_id())
+        if source and source in self._running:
+            del self._running[source]
+            self._news.pop(source, None)
+
+    # --- containers that are not recorded
+
+    def look(self, failed: dict[str, str]) -> None:
+        """Which containers the plan wants and cannot have: `failed`, and those that nobody can record."""
+        refused = {}
+        for each in self._index.containers().values():
+            why = (
+                f"its handler {each.not_recordable} runs it in a virtual machine or a user-space kernel"
+                if each.not_recordable
+                else failed.get(each.id, "")
+            )
+            if why and self.plan.recordings_for(each):
+                refused[each.id] = (each, why)
+        self._refused = refused
+        self._said = {key: why for key, why in self._said.items() if key in refused}
+        for key, (_, why) in refused.items():
+            if self._said.get(key) != why:
+                self._said[key] = why
+                self._tell(key)
+
+    # --- Outbox
+
+    def _tell(self, key: Hashable) -> None:
+        self._news[key] = None
+        self._event.set()
+
+    async def next(self) -> Part:
+        """As Outbox.next."""
+        while True:
+            for key in list(self._news):
+                if key in self._flying:
+                    continue
+                part = await self._part(key)
+                self._news.pop(key, None)
+                if part is None:
+                    continue
+                self._flying[key] = isinstance(key, str) or key in self._ended
+                return part
+            self._event.clear()
+            await self._event.wait()
+
+    async def _part(self, key: Hashable) -> Part | None:
+        if isinstance(key, str):
+            return self._part_of_refused(key)
+        assert isinstance(key, Source)  # noqa: S101 -- the two kinds of keys that there are
+        if key in self._ended:
+            entry = self._spool.get(key)
+            if entry is None:
+                self._ended.discard(key)
+                return None
+            return Part(key, entry.recordings, to_observation(entry.observation))
+        tracked = self._running.get(key)
+        if tracked is None or self._tracker is None:
+            return None
+        recordings = self.recordings(tracked.subject)
+        return Part(key, recordings, to_observation(self._tracker.observation(tracked)))
+
+    def _part_of_refused(self, key: str) -> Part | None:
+        found = self._refused.get(key)
+        if found is None:
+            return None
+        container, why = found
+        observation = record_pb2.Observation(
+            source=record_pb2.Source(node=self._node, boot_id=boot_id()),
+            identity=to_identity(container.identity()),
+        )
+        return Part(key, self.plan.recordings_for(container), observation, not_recorded=why)
+
+    def acknowledged(self, key: Hashable) -> None:
+        """As Outbox.acknowledged."""
+        last = self._flying.pop(key, False)
+        if last and isinstance(key, Source):
+            self._ended.discard(key)
+            try:
+                self._spool.settle(key, recordings=True)
+            except StorageError as error:
+                _LOG.error("what the collector has stored stays in the spool: %s", error)
+        self._event.set()
+
+    def rewind(self) -> None:
+        """As Outbox.rewind; what the collector has already heard of refusals is said again."""
+        for key in self._flying:
+            self._news[key] = None
+        self._flying.clear()
+        for key in self._refused:
+            self._news[key] = None
+        self._event.set()
+
+    def unacknowledged(self) -> int:
+        """As Outbox.unacknowledged."""
+        return len(self._news.keys() | self._flying.keys())
+
+    def restore(self, sources: Iterable[Source]) -> None:
+        """What the last agent left in the spool."""
+        for source in sources:
+            with contextlib.suppress(KeyError):
+                self.resume(source)

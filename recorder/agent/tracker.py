@@ -1,0 +1,590 @@
+"""The agent's core: which cgroups have slots, whose they are, who asked, and what was seen.
+
+Everything here runs in one event loop. The kernel side is the truth: events are hints, and
+what they would have said is found by looking again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from recorder.agent.beginning import begin
+from recorder.agent.budget import Use
+from recorder.agent.observation import boot_id, observe, shared_losses
+from recorder.agent.roots import MODES, Roots
+from recorder.agent.spool import Entry, Spool
+from recorder.agent.state import TargetState
+from recorder.agent.tracked import Asker, Subject, Tracked
+from recorder.containers.cgroup import Cgroup
+from recorder.containers.container import Container
+from recorder.containers.index import ContainerIndex
+from recorder.containers.place import Place, place_of, unit_of
+from recorder.kernel.backend import Backend, Target
+from recorder.kernel.bitmap import call_of
+from recorder.kernel.layout import EventKind, SlotMode
+from recorder.kernel.ring import RingEvent
+from recorder.model.errors import (
+    BpfError,
+    BpfLimit,
+    CgroupNotFound,
+    RecorderError,
+    RuntimeUnreachable,
+    SpoolFull,
+    StorageError,
+)
+from recorder.model.ledger import Ledger
+from recorder.model.record import ContainerKind, FirstSight, Observation, Outcome, SightKey
+
+__all__ = ["Tracker"]
+
+_LOG = logging.getLogger(__name__)
+
+TICK = 0.25  # seconds between two looks while something is recorded
+SWEEP = 20  # ticks between two looks at every slot: what a lost event would have said
+REFRESH = 40  # ticks between two scans of the tree of cgroups
+LEAVING_LOOKS = 250
+_AGAIN = (0.25, 10.0)  # seconds, from and to, between two questions to a runtime that did not answer
+
+_PHASES = {mode: name for name, mode in MODES.items()}
+
+
+class Tracker:
+    """All slots, and who asked for them.
+
+    `run` is to be a task of the loop. `ask`, `leave`, `changed` say who wants what from now
+    on. `spool` takes final records of durable askers before their slots are given back.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        index: ContainerIndex,
+        spool: Spool,
+        use: Use,
+        *,
+        node: str,
+        mount: Path,
+        namespaces: tuple[str, ...] = ("default",),
+    ) -> None:
+        self._backend = backend
+        self._index = index
+        self._spool = spool
+        self._use = use
+        self._node = node
+        self._mount = mount
+        self._namespaces = namespaces
+        self._roots = Roots(backend, mount)
+        self._tracked: dict[tuple[int, int], Tracked] = {}
+        self._by_cgroup: dict[int, Tracked] = {}
+        self._askers: set[Asker] = set()
+        self._wake = asyncio.Event()
+        self._look = asyncio.Event()  # at what the runtimes know
+        self._leaving: asyncio.Queue[Tracked] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ring_full = 0
+        self._stale_roots = True
+        self._restoring = False
+        self.unnamed = 0
+        self.inherited = Ledger()
+        """What was lost between the last agent and this one."""
+        self.failed: dict[str, str] = {}
+        """Why a container that somebody wants is not recorded, by container id."""
+        self.on_change: list[asyncio.Event] = []
+        """Set when a slot came or went, or it became known whose one is: what a next agent needs changed."""
+        index.subscribe(self._look.set)
+
+    # --- what others see
+
+    @property
+    def attached(self) -> bool:
+        """Whether any program may be attached."""
+        return bool(self._tracked) or self._roots.armed
+
+    def tracked(self) -> Iterator[Tracked]:
+        """All slots in use."""
+        return iter(list(self._tracked.values()))
+
+    def of(self, asker: Asker) -> Iterator[Tracked]:
+        """An asker's own."""
+        return (each for each in self.tracked() if asker in each.askers)
+
+    def by_cgroup(self, identity: int) -> Tracked | None:
+        """Whose slot counts for a cgroup."""
+        return self._by_cgroup.get(identity)
+
+    def ledger(self) -> Ledger:
+        """Of the kernel side as a whole, and of the agent."""
+        return self._backend.ledger() + Ledger({"identity_unknown": self.unnamed}) + self.inherited
+
+    def runs(self) -> Mapping[str, tuple[int, int]]:
+        """As Backend.runs."""
+        return self._backend.runs()
+
+    def observation(self, tracked: Tracked) -> Observation:
+        """What was seen of a slot so far."""
+        if tracked.observation is None:
+            tracked.observation = self._observe(tracked, final=False)
+        return tracked.observation
+
+    def last_observation(self, tracked: Tracked) -> Observation:
+        """What was seen of a slot in all, for an asker that ends while it goes on."""
+        return self._observe(tracked, final=True)
+
+    @property
+    def mount(self) -> Path:
+        """Of cgroup v2."""
+        return self._mount
+
+    def states(self) -> tuple[TargetState, ...]:
+        """What a next agent needs to know of the slots."""
+        states = []
+        for each in self.tracked():
+            source = each.source(self._node, boot_id())
+            if source:
+                identity = each.subject.identity()
+                states.append(TargetState(each.target, source, each.late, each.base, identity, *each.owed()))
+        return tuple(states)
+
+    # --- who wants what
+
+    async def ask(self, asker: Asker) -> None:
+        """From now on; also of what is there already. Raises BpfError only if nothing of it can be had."""
+        self._askers.add(asker)
+        await self._arm()
+        for each in self.tracked():
+            self._match(each)
+        await self._find_running()
+        self._index.wake()  # one that began just now may not be known yet
+        self._wake.set()
+
+    def leave(self, asker: Asker) -> None:
+        """No more; slots that nobody else asked for are given back."""
+        self._askers.discard(asker)
+        for each in self.of(asker):
+            each.askers.discard(asker)
+            self._settle(each)
+        self._disarm_if_idle()
+        self._wake.set()
+
+    def _disarm_if_idle(self) -> None:
+        if not any(each.open for each in self._askers):
+            self._roots.disarm()
+
+    async def changed(self, asker: Asker) -> None:
+        """It wants others than before."""
+        await self.ask(asker)
+        for each in self.of(asker):
+            if not asker.wants(each.subject):
+                each.askers.discard(asker)
+                self._settle(each)
+        self._disarm_if_idle()
+
+    async def add(self, subject: Subject, mode: SlotMode, asker: Asker | None = None) -> Tracked:
+        """A slot for a cgroup that is there; `asker`'s at once. Raises CgroupNotFound or BpfError."""
+        cgroup = Cgroup(self._mount / subject.path.lstrip("/"), self._mount)
+        known = await self._standing(cgroup.id)
+        if known:
+            if asker:
+                known.askers.add(asker)
+                asker.touched(known)
+            return known
+        base = self._backend.ledger()
+        target, late = begin(self._backend, cgroup, mode)
+        tracked = Tracked(target, subject, _PHASES[mode], late=late, base=base, identified=True)
+        if asker:
+            tracked.askers.add(asker)
+            asker.touched(tracked)
+        self._enter(tracked)
+        return tracked
+
+    async def _standing(self, identity: int) -> Tracked | None:
+        """The slot of a cgroup that is not being given back; that takes some milliseconds."""
+        for _ in range(LEAVING_LOOKS):
+            known = self._by_cgroup.get(identity)
+            if known is None or not known.leaving:
+                return known
+            await asyncio.sleep(0.02)
+        raise BpfLimit(f"the slot of cgroup {identity} is not given back yet; try again")
+
+    async def _arm(self) -> None:
+        if any(each.open for each in self._askers):
+            units = {unit for each in self._askers for unit in each.units}
+            # the table of watched cgroups is the kernel's; this only reads directories
+            self._stale_roots = False
+            await asyncio.to_thread(self._roots.refresh, units)
+            self._disarm_if_idle()  # who asked may be gone by now
+
+    async def _find_running(self) -> None:
+        """Containers that are there, that somebody wants, and that have no slot yet."""
+        for container in list(self._index.containers().values()):
+            if not container.cgroup_path or container.not_recordable:
+                continue
+            place = place_of(container.cgroup_path, self._namespaces)
+            subject = Subject(container.cgroup_path, place, container)
+            wanted = [asker for asker in self._askers if asker.wants(subject)]
+            if not wanted:
+                continue
+            try:
+                tracked = await self.add(subject, SlotMode.MODE_CONTAINER)
+            except CgroupNotFound:
+                continue
+            except BpfError as error:
+                if self.failed.get(container.id) != str(error):
+                    _LOG.error("container %s is not recorded: %s", container.id, error)
+                    self._use.refuse("slots")
+                self.failed[container.id] = str(error)
+                continue
+            self.failed.pop(container.id, None)
+            self._match(tracked)
+
+    # --- slots
+
+    def adopt(self, states: Iterable[TargetState]) -> None:
+        """Slots that another agent left: with what it knew of them, as far as it said."""
+        self._restoring = True
+        known = {(each.target.slot, each.target.generation): each for each in states}
+        everything = self._backend.ledger()
+        for target in self._backend.targets():
+            state = known.get((target.slot, target.generation))
+            tracked = self._new(target, state.base if state else Ledger())
+            if state:
+                tracked.late = tracked.late or state.late
+                self._recall(tracked, state)
+            self._enter(tracked)
+            if state is None and everything.counts:
+                _LOG.info("slot %d of cgroup %d: nothing is known of its begin", *tracked.key)
+
+    def restored(self) -> None:
+        """All askers of the last agent are there again: what has ended is handed on, the rest given back."""
+        self._restoring = False
+        for each in self.tracked():
+            self._match(each)
+            self._settle(each)
+
+    def _recall(self, tracked: Tracked, state: TargetState) -> None:
+        identity, subject = state.identity, tracked.subject
+        path = subject.path or identity.cgroup_path
+        place = place_of(path, self._namespaces)
+        if identity.container_id and (identity.pod or identity.name != identity.container_id) and place:
+            container = _container(state, place)
+            tracked.subject = Subject(path, place, container)
+            tracked.identified = True
+        else:
+            tracked.subject = Subject(path, place, None, unit_of(path))
+
+    def _new(self, target: Target, base: Ledger) -> Tracked:
+        path = target.path or self._path_of(target.cgroup_id)
+        place = place_of(path, self._namespaces)
+        reading = self._backend.read(target)
+        slot_mode = SlotMode.MODE_CONTAINER if place else SlotMode.MODE_EXEC
+        tracked = Tracked(
+            target,
+            Subject(path, place, None, "" if place else unit_of(path)),
+            _PHASES[slot_mode],
+            late=reading.late,
+            base=base,
+        )
+        tracked.reading = reading
+        tracked.ended = reading.ended
+        if tracked.ended:
+            tracked.ending.set()
+        return tracked
+
+    def _path_of(self, identity: int) -> str:
+        """A cgroup's path by its id; empty if it is gone."""
+        root = Cgroup(self._mount, self._mount)
+        for each in root.descendants():
+            with contextlib.suppress(CgroupNotFound):
+                if each.id == identity:
+                    return each.name
+        return ""
+
+    def _enter(self, tracked: Tracked) -> None:
+        self._tracked[tracked.key] = tracked
+        self._by_cgroup[tracked.target.cgroup_id] = tracked
+        self._use.set("slots", len(self._tracked))
+        if tracked.reading is None:
+            tracked.reading = self._backend.read(tracked.target)
+        if tracked.identified:
+            self._match(tracked)
+        else:
+            self._start(self._identify(tracked))
+        self._tell()
+
+    def _forget(self, tracked: Tracked) -> None:
+        self._tracked.pop(tracked.key, None)
+        if self._by_cgroup.get(tracked.target.cgroup_id) is tracked:
+            del self._by_cgroup[tracked.target.cgroup_id]
+        self._use.set("slots", len(self._tracked))
+        self._use.give("first_sights", len(tracked.sights))
+        self._tell()
+
+    def _tell(self) -> None:
+        for each in self.on_change:
+            each.set()
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- whose it is
+
+    async def _identify(self, tracked: Tracked) -> None:
+        """Until it is known whose it is, or that nobody knows any more."""
+        place = tracked.subject.place
+        if place is None:
+            tracked.identified = True
+            self._match(tracked)
+            self._settle(tracked)
+            return
+        delay = _AGAIN[0]
+        while self._tracked.get(tracked.key) is tracked:
+            container = self._index.find(place.container_id)
+            try:
+                container = await self._index.resolve(place)
+            except RuntimeUnreachable:
+                pass
+            else:
+                # asked for after its end, and not known: nobody will ever say
+                if container or tracked.ended:
+                    break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await tracked.ending.wait()
+            delay = min(delay * 2, _AGAIN[1]) if not tracked.ended else _AGAIN[0]
+        else:
+            return
+        tracked.identified = True
+        if container:
+            tracked.subject = Subject(place.path, place, container)
+        elif any(asker.wants(tracked.subject) for asker in self._askers):
+            self.unnamed += 1
+        tracked.changed()
+        self._match(tracked)
+        self._settle(tracked)
+        self._tell()
+
+    def _match(self, tracked: Tracked) -> None:
+        """Tell askers of it; what is not identified yet may still become somebody's."""
+        if not tracked.identified or tracked.leaving:
+            return
+        if tracked.subject.container and tracked.subject.container.not_recordable:
+            return
+        for asker in self._askers:
+            if asker not in tracked.askers and asker.wants(tracked.subject):
+                tracked.askers.add(asker)
+                asker.touched(tracked)
+
+    def _settle(self, tracked: Tracked) -> None:
+        """Hand on what has ended, give back what nobody asked for."""
+        if self._restoring:
+            return
+        if tracked.identified and not tracked.leaving and (tracked.ended or not tracked.askers):
+            tracked.leaving = True
+            self._leaving.put_nowait(tracked)
+
+    # --- what happens
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._backend.fileno(), self._wake.set)
+        work = asyncio.create_task(self._hand_on_all())
+        look = asyncio.create_task(self._follow_index())
+        try:
+            await self._follow()
+        finally:
+            loop.remove_reader(self._backend.fileno())
+            for task in (work, look, *self._tasks):
+                task.cancel()
+            await asyncio.gather(work, look, *self._tasks, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        ticks = 0
+        while True:
+            idle = not self._tracked and not self._roots.armed
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if idle else TICK):
+                    await self._wake.wait()
+            self._wake.clear()
+            ticks += 1
+            await self._take(self._backend.events())
+            if ticks % SWEEP == 0 or self._backend.ledger().counts.get("ring_full", 0) != self._ring_full:
+                self._sweep()
+            if self._stale_roots or ticks % REFRESH == 0:
+                await self._arm()
+            self._read_dirty()
+
+    async def _follow_index(self) -> None:
+        while True:
+            await self._look.wait()
+            self._look.clear()
+            try:
+                await self._find_running()
+            except RecorderError as error:
+                _LOG.error("looking for containers: %s", error)
+
+    async def _take(self, events: list[RingEvent]) -> None:
+        for event in events:
+            tracked = self._tracked.get((event.slot, event.generation))
+            match event.kind:
+                case EventKind.EVENT_WATCH:
+                    self._stale_roots = True
+                case EventKind.EVENT_BEGIN:
+                    if tracked is None:
+                        self._begin(event.slot, event.generation)
+                case EventKind.EVENT_FIRST_SIGHT if tracked:
+                    self._sight(tracked, event)
+                case EventKind.EVENT_END if tracked:
+                    self._end(tracked)
+                case _:
+                    pass
+        if any(event.kind in (EventKind.EVENT_BEGIN, EventKind.EVENT_END) for event in events):
+            self._index.wake()
+
+    def _begin(self, slot: int, generation: int) -> None:
+        target = self._backend.target(slot)
+        if target and target.generation == generation:
+            self._enter(self._new(target, self._backend.ledger()))
+
+    def _sight(self, tracked: Tracked, event: RingEvent) -> None:
+        abi, number = call_of(event.bit)
+        key = SightKey(abi, event.phase, Outcome.ALLOWED, number)
+        sight = FirstSight(event.time_ns, event.comm)
+        known = tracked.sights.get(key)
+        if known is None and not self._use.take("first_sights"):
+            tracked.dirty = True
+            return
+        tracked.sights[key] = min(known or sight, sight)
+        tracked.dirty = True
+
+    def _end(self, tracked: Tracked) -> None:
+        tracked.ended = True
+        tracked.ending.set()
+        tracked.dirty = True
+        self._settle(tracked)
+
+    def _sweep(self) -> None:
+        """Every slot, whatever the events said."""
+        self._ring_full = self._backend.ledger().counts.get("ring_full", 0)
+        for target in self._backend.targets():
+            tracked = self._tracked.get((target.slot, target.generation))
+            if tracked is None:
+                self._enter(self._new(target, self._backend.ledger()))
+            else:
+                tracked.dirty = True
+
+    def _read_dirty(self) -> None:
+        for tracked in self.tracked():
+            if not tracked.dirty or tracked.leaving:
+                continue
+            tracked.dirty = False
+            before, tracked.reading = tracked.reading, self._backend.read(tracked.target)
+            if tracked.reading.ended and not tracked.ended:
+                self._end(tracked)
+            if tracked.reading != before or tracked.observation is None:
+                tracked.changed()
+                for asker in tracked.askers:
+                    asker.touched(tracked)
+
+    def _observe(self, tracked: Tracked, *, final: bool) -> Observation:
+        reading = self._backend.read(tracked.target, final=final)
+        causes = {
+            "attached_late": int(tracked.late or reading.late),
+            "identity_unknown": int(tracked.identified and tracked.unknown),
+        }
+        container = tracked.subject.container
+        return observe(
+            reading,
+            node=self._node,
+            loader=self._backend.loader,
+            phases=tracked.phases,
+            identity=tracked.subject.identity(),
+            ledger=shared_losses(self._backend.ledger(), tracked.base) + Ledger(causes),
+            sights=dict(tracked.sights),
+            ended=final,
+            runtime=container.runtime if container else "",
+            runtime_version=container.runtime_version if container else "",
+        )
+
+    # --- ends
+
+    async def _hand_on_all(self) -> None:
+        """One after the other, but all that came at once are dropped at once: each drop waits."""
+        while True:
+            leaving = [await self._leaving.get()]
+            while not self._leaving.empty():
+                leaving.append(self._leaving.get_nowait())
+            try:
+                await self._hand_on(leaving)
+            except RecorderError as error:
+                _LOG.error("ended containers: %s", error)
+                await asyncio.sleep(1)
+
+    async def _hand_on(self, leaving: list[Tracked]) -> None:
+        living = [each for each in leaving if not each.ended]
+        if living:
+            await asyncio.to_thread(self._backend.drop, *(each.target for each in living))
+        for tracked in leaving:
+            if self._tracked.get(tracked.key) is not tracked:
+                continue
+            if tracked.askers:
+                # events that came since it was last looked at: times of its last first sights
+                await self._take(self._backend.events())
+                observation = self._observe(tracked, final=True)
+                if not await self._store(tracked, observation):
+                    continue
+                for asker in list(tracked.askers):
+                    asker.ended(tracked, observation)
+            self._backend.release(tracked.target)
+            self._forget(tracked)
+
+    async def _store(self, tracked: Tracked, observation: Observation) -> bool:
+        """On disk before the slot is given back, for those who are owed it; False: not yet."""
+        if not any(each.durable for each in tracked.askers):
+            return True
+        try:
+            await asyncio.to_thread(self._spool.put, Entry(observation, *tracked.owed()))
+        except (SpoolFull, StorageError) as error:
+            _LOG.error("an ended container keeps its slot: %s", error)
+            self._use.refuse("spool")
+            tracked.leaving = False
+            self._start(self._again(tracked))
+            return False
+        self._use.set("spool", self._spool.bytes)
+        return True
+
+    async def _again(self, tracked: Tracked) -> None:
+        await asyncio.sleep(2)
+        self._settle(tracked)
+
+    async def finish(self) -> None:
+        """Ends all recordings in order: nothing counts any more, and everybody has what he asked for."""
+        self._roots.disarm()
+        for each in self.tracked():
+            each.identified = True
+            each.leaving = True
+        everything = list(self.tracked())
+        if everything:
+            await self._hand_on(everything)
+
+
+def _container(state: TargetState, place: Place) -> Container:
+    identity = state.identity
+    return Container(
+        id=identity.container_id,
+        name=identity.name,
+        manager=place.manager,
+        cgroup_path=identity.cgroup_path or place.path,
+        kind=ContainerKind(identity.kind),
+        pod=identity.pod,
+        labels=identity.labels,
+        image=identity.image,
+        image_digest=identity.image_digest,
+        restart_count=identity.restart_count,
+    )

@@ -1,0 +1,62 @@
+from recorder.record.v1 import record_pb2 as _record_pb2
+from recorder.rpc.v1 import agent_pb2 as _agent_pb2
+from recorder.rpc.v1 import collector_pb2 as _collector_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class State(_message.Message):
+    __slots__ = ("boot_id", "plan", "captures", "targets")
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    CAPTURES_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    boot_id: str
+    plan: _collector_pb2.Plan
+    captures: _containers.RepeatedCompositeFieldContainer[CaptureState]
+    targets: _containers.RepeatedCompositeFieldContainer[TargetState]
+    def __init__(self, boot_id: _Optional[str] = ..., plan: _Optional[_Union[_collector_pb2.Plan, _Mapping]] = ..., captures: _Optional[_Iterable[_Union[CaptureState, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[TargetState, _Mapping]]] = ...) -> None: ...
+
+class CaptureState(_message.Message):
+    __slots__ = ("id", "request", "deadline_ns")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_NS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    request: _agent_pb2.CaptureRequest
+    deadline_ns: int
+    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[_agent_pb2.CaptureRequest, _Mapping]] = ..., deadline_ns: _Optional[int] = ...) -> None: ...
+
+class TargetState(_message.Message):
+    __slots__ = ("source", "slot", "generation", "late", "base", "identity", "recordings", "captures")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    RECORDINGS_FIELD_NUMBER: _ClassVar[int]
+    CAPTURES_FIELD_NUMBER: _ClassVar[int]
+    source: _record_pb2.Source
+    slot: int
+    generation: int
+    late: bool
+    base: _containers.RepeatedCompositeFieldContainer[_record_pb2.LedgerEntry]
+    identity: _record_pb2.Identity
+    recordings: _containers.RepeatedScalarFieldContainer[str]
+    captures: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, source: _Optional[_Union[_record_pb2.Source, _Mapping]] = ..., slot: _Optional[int] = ..., generation: _Optional[int] = ..., late: _Optional[bool] = ..., base: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ..., identity: _Optional[_Union[_record_pb2.Identity, _Mapping]] = ..., recordings: _Optional[_Iterable[str]] = ..., captures: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SpoolEntry(_message.Message):
+    __slots__ = ("observation", "recordings", "captures")
+    OBSERVATION_FIELD_NUMBER: _ClassVar[int]
+    RECORDINGS_FIELD_NUMBER: _ClassVar[int]
+    CAPTURES_FIELD_NUMBER: _ClassVar[int]
+    observation: _record_pb2.Observation
+    recordings: _containers.RepeatedScalarFieldContainer[str]
+    captures: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, observation: _Optional[_Union[_record_pb2.Observation, _Mapping]] = ..., recordings: _Optional[_Iterable[str]] = ..., captures: _Optional[_Iterable[str]] = ...) -> None: ...
