@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from recorder.agent.budget import BOUNDS
+from recorder.agent.metrics import METRICS
 from recorder.model.errors import CODES
 from recorder.model.ledger import CAUSES
 
@@ -20,17 +22,25 @@ def script():
 
 
 def test_every_page_is_up_to_date(script):
-    """Made anew, each page is the same; docs/limits.md has the table of causes."""
+    """Made anew, each page is the same, and each table is in its page."""
     pages = {path: path.read_text() for path in (ROOT / "docs").glob("*.md")}
     assert [path.name for path, text in pages.items() if script.render(text) != text] == []
-    assert script.causes() in pages[ROOT / "docs" / "limits.md"]
+    tables = {"limits": (script.causes(), script.bounds(), script.budget()), "metrics": (script.metrics(),)}
+    tables["errors"] = (script.codes(),)
+    assert all(
+        part in pages[ROOT / "docs" / f"{page}.md"] for page, parts in tables.items() for part in parts
+    )
+    assert script.EXAMPLE.read_text() == script.example()
 
 
-def test_the_tables_have_each_cause_and_each_code(script):
+def test_the_tables_have_each_of_their_entries(script):
     """One row each, below the two lines of the head."""
     assert len(script.causes().splitlines()) == 2 + len(CAUSES)
     assert all(f"| `{each.name}` | {each.severity.value} | " in script.causes() for each in CAUSES.values())
     assert len(script.codes().splitlines()) == 2 + len(CODES)
+    assert len(script.bounds().splitlines()) == 2 + len(BOUNDS)
+    assert len(script.metrics().splitlines()) == 2 + len(METRICS)
+    assert all(f"| `{each.full_name}` | {each.type.value} | " in script.metrics() for each in METRICS)
 
 
 def test_only_what_is_between_the_markers_changes(script):

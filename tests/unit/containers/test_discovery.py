@@ -1,0 +1,31 @@
+"""Runtimes are found where they usually listen, each once, also when they come later."""
+
+import asyncio
+
+from recorder.containers.container import Manager
+from recorder.containers.discovery import Discovery
+from tests.unit.containers.fake_cri import serving
+from tests.unit.containers.fake_docker import docker
+
+
+def managers(found):
+    return [each.manager for each in found]
+
+
+def test_each_runtime_is_given_once(tmp_path):
+    """Those that are there, then those that came; a configured one is not found again."""
+
+    async def body():
+        for folder in ("run/containerd", "run/crio", "var/lib/containers/storage"):
+            (tmp_path / folder).mkdir(parents=True)
+        discovery = Discovery(tmp_path)
+        assert managers(discovery()) == [Manager.PODMAN]
+        async with serving(tmp_path / "run/containerd/containerd.sock"), docker(tmp_path / "run/docker.sock"):
+            assert managers(discovery()) == [Manager.CRI, Manager.DOCKER]
+            assert discovery() == []
+            async with serving(tmp_path / "run/crio/crio.sock"):
+                configured = discovery.cri(tmp_path / "run/crio/crio.sock")
+                assert configured.manager is Manager.CRI
+                assert discovery() == []
+
+    asyncio.run(body())
