@@ -45,12 +45,16 @@ _MODES = {"exec": SlotMode.MODE_EXEC, "container": SlotMode.MODE_CONTAINER}
 class Capture:
     """One capture: an Asker of the tracker.
 
+    `capture_id`: the client and its own name for it; empty: it ends with its stream.
     `changed` is set when there is something new for its client. `streams`: how often a client
     came; the last one counts.
     """
 
-    def __init__(self, request: pb.CaptureRequest, selection: Selection, deadline_ns: int) -> None:
+    def __init__(
+        self, request: pb.CaptureRequest, selection: Selection, deadline_ns: int, capture_id: str
+    ) -> None:
         self.request = request
+        self.capture_id = capture_id
         self.selection = selection
         self.deadline_ns = deadline_ns
         self.begun_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -60,11 +64,6 @@ class Capture:
         self.away_since = time.monotonic()
         self.seen = False
         self._ended: dict[Source, Observation] = {}
-
-    @property
-    def capture_id(self) -> str:
-        """The client's name for it; empty: it ends with its stream."""
-        return self.request.capture_id
 
     @property
     def durable(self) -> bool:
@@ -155,7 +154,7 @@ class Captures:
         """As GetStatus has them."""
         return [
             pb.CaptureStatus(
-                capture_id=each.capture_id,
+                capture_id=each.request.capture_id,
                 selection=shown(each.request.selection),
                 recorded=sum(1 for _ in self._tracker.of(each)),
                 connected=each.connected,
@@ -165,7 +164,8 @@ class Captures:
 
     async def begin(self, request: pb.CaptureRequest, access: Access) -> tuple[Capture, bool]:
         """A new capture, or the one of that name: then True. Raises RecorderError."""
-        known = self._captures.get(request.capture_id) if request.capture_id else None
+        capture_id = _id(request, access)
+        known = self._captures.get(capture_id) if capture_id else None
         if known:
             self._same(known.request, request)
             if request.HasField("duration"):
@@ -180,7 +180,7 @@ class Captures:
             )
         duration = request.duration.ToNanoseconds() if request.HasField("duration") else 0
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        capture = Capture(request, selection, now + duration if duration else 0)
+        capture = Capture(request, selection, now + duration if duration else 0, capture_id)
         self._enter(capture)
         try:
             await self._add(capture)
@@ -323,7 +323,9 @@ class Captures:
             if not self._use.take("captures"):
                 _LOG.error("capture %s of the last agent is one too many, and ends", state.id)
                 continue
-            capture = Capture(state.request, self._restored(state.request.selection), state.deadline_ns)
+            capture = Capture(
+                state.request, self._restored(state.request.selection), state.deadline_ns, state.id
+            )
             self._enter(capture)
             await self._tracker.ask(capture)
 
@@ -362,6 +364,14 @@ class Captures:
                 if not each.connected and time.monotonic() - each.away_since > AWAY:
                     _LOG.warning("capture %s ends: its client did not come back", each.capture_id)
                     await self.end(each)
+
+
+def _id(request: pb.CaptureRequest, access: Access) -> str:
+    """Nobody goes on with another client's capture by its name."""
+    if not request.capture_id:
+        return ""
+    owner = "local" if access.peer.local else " ".join(sorted(access.peer.names))
+    return f"{owner} {request.capture_id}"
 
 
 LOOK = 2.0
