@@ -164,7 +164,7 @@ class MemorySettings:
     slots: int = setting(Whole(1, 1 << 16), 1024, "containers that are recorded at a time")
     children: int = setting(Whole(1, 1 << 16), 256, "cgroups below one container")
     joiners: int = setting(Whole(1, 1 << 16), 1024, "processes at a time that come into containers (set-up)")
-    roots: int = setting(Whole(1, 1 << 12), 64, "cgroups below which containers appear")
+    roots: int = setting(Whole(1, 1 << 12), 512, "cgroups below which containers appear")
     ring: int = setting(Size(4 * KIB, GIB, power=True), MIB, "the ring of events")
     containers: int = setting(Whole(1, 1 << 20), 2048, "containers that are known by name")
     first_sights: int = setting(
