@@ -37,9 +37,9 @@ test: setup bpf ## the tests, with counts scaled by TEST_SCALE (0.1); root for m
 test-full: setup bpf ## the tests with full counts, none skipped; writes docs/last-full-test.txt
 	@scripts/test-full.sh
 
-guests: ## build what test guests need, outside the checkout (x86-64, root); REFRESH=1: newer kernels
+guests: ## build what test guests need, outside the checkout (x86-64, root); REFRESH=1: newer kernels; VERIFY=1: read all
 	@scripts/setup.sh guest
-	@$(PYTHON) -m tests.guest build $(if $(REFRESH),--refresh)
+	@$(PYTHON) -m tests.guest build $(if $(REFRESH),--refresh) $(if $(VERIFY),--verify)
 
 test-guest: guests bpf ## the tests that run in guests with Debian's kernels
 	TEST_SCALE=$(TEST_SCALE) $(PYTHON) -m pytest tests/guest $(PYTEST_ARGS)

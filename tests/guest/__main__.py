@@ -23,12 +23,12 @@ EPILOG = "example: python -m tests.guest run -k 6.12 --checkout -- recorder chec
 
 
 def build(options: argparse.Namespace) -> int:
-    """Make what is missing; read all contents of what there is, and make again what is damaged."""
+    """Make what is missing, and again what is damaged; with --verify after reading all contents."""
     cache = Cache.default()
     begin = time.monotonic()
     sweep(cache.run)
     with cache.building():
-        recipes = Recipes(cache, deep=not options.quick)
+        recipes = Recipes(cache, deep=options.verify)
         if options.refresh:
             recipes.refresh()
         for spec in wanted_specs():
@@ -119,7 +119,7 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("build", help="make what is missing or damaged")
     verb.add_argument("--refresh", action="store_true", help="look for newer kernels")
-    verb.add_argument("--quick", action="store_true", help="check sizes and times, not contents")
+    verb.add_argument("--verify", action="store_true", help="read all contents, not only sizes and times")
     verb.set_defaults(act=build)
     verbs.add_parser("status", help="what there is").set_defaults(act=status)
     for name, act in (("run", run), ("shell", shell)):

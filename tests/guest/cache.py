@@ -10,8 +10,11 @@
 A key is the checksum of the recipe and of the keys of what it was made from: a changed recipe is another
 artefact, and two checkouts with different recipes do not take each other's away.
 
-A use is checked cheaply: sizes, and the times of the last change of content (mtime) and of anything (ctime;
-no program can set that one). Where they differ the contents are read and compared. `deep` reads all.
+Every use, the start of each guest too, compares each file's size and the times of its last change of content
+(mtime) and of anything (ctime, which no program can set: writing, truncating, replacing, copying, renaming
+and setting the mtime back all change it) with those of when it was made, or last read whole. Where they
+differ the file is read and compared with its checksum. `deep` reads all: that also finds bytes that changed
+under the file system, on the disk itself.
 """
 
 import contextlib
