@@ -14,19 +14,23 @@ from tests.guest.cache import Cache
 from tests.guest.checkout import push_checkout
 from tests.guest.spec import Spec
 from tests.guest.start import start
+from tests.guest.suites import Suites
 from tests.guest.vm import Guest
 
 HERE = Path(__file__).parent
+INSIDE = HERE / "inside"  # run by test_truth.py, in guests
 CONSOLES = pytest.StashKey[list[Guest]]()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Collect this folder only for who names it, or something in it."""
+    """Collect this folder only for who names it, or something in it; what is in INSIDE likewise."""
     asked = [
         Path(os.path.abspath(config.invocation_params.dir / word.partition("::")[0])) for word in config.args
     ]
-    if HERE in collection_path.parents and not any(path == HERE or HERE in path.parents for path in asked):
-        return True
+    for folder in (HERE, INSIDE):
+        there = folder == collection_path or folder in collection_path.parents
+        if there and not any(path == folder or folder in path.parents for path in asked):
+            return True
     return None
 
 
@@ -46,6 +50,19 @@ def guest_cache() -> Cache:
     if os.geteuid() != 0:
         pytest.skip("needs root to build guests (sudo make test-guest)")
     return Cache.default()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def suites(request: pytest.FixtureRequest) -> Iterator[Suites | None]:
+    """The suites that tests of this run wait for, begun before the first test; None if there are none."""
+    parameters = (getattr(item, "callspec", None) for item in request.session.items)
+    wanted = [found.params["suite"] for found in parameters if found and "suite" in found.params]
+    if not wanted:
+        yield None
+        return
+    made = Suites(wanted, request.getfixturevalue("guest_cache"))
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -1,21 +1,15 @@
 """The truth tests of the local recorder, on stock kernels: the same files as on this machine, run in a guest.
 
 A guest has pure cgroup v2, another kernel, and an emulated processor that is some twenty times slower.
-So each kernel gets a part of the tests, at the smallest counts, that has every kind of case. Time in a
+So each kernel gets a part of the tests, at a tenth of the counts, that has every kind of case. Time in a
 guest is no measurement, and no test here asks for one.
 """
-
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from tests.guest.build.recipe import MissingKernelError, wanted_specs
-from tests.guest.cache import Cache
-from tests.guest.checkout import push_checkout
 from tests.guest.spec import Spec
-from tests.guest.start import start
-from tests.guest.vm import Result
+from tests.guest.suites import SECONDS, Suite
 
 
 def _cases(function: str, *cases: str) -> tuple[str, ...]:
@@ -58,36 +52,39 @@ TESTS = (
     "tests/leftovers/test_command_ends.py::test_a_signal_to_the_recorder[15]",
     "tests/leftovers/test_killed_recorder.py::test_kill_on_exit_ends_command_and_all_that_it_started",
 )
-# 5.10 cannot run these programs at all; a kernel from 7.0 on skips runs now and then, see docs/critiques.md.
-# test_smoke.py has what they say.
-SPECS = [spec for spec in wanted_specs() if spec.kernel in ("6.1", "6.12") and spec.lsm == "apparmor"]
-AT_ONCE = 2  # guests; each keeps one processor busy
+# containerd depends less on the kernel than it costs: each of its tests on some kernel
+_CONTAINERD = "phases/test_containerd.py::test_"
+MORE = {
+    "6.1": (
+        *_cases(f"{_CONTAINERD}short_containers", *_RUNTIMES),
+        *_cases(f"{_CONTAINERD}exec", *_RUNTIMES),
+        *_cases(f"{_CONTAINERD}a_pod", "runc"),
+        *_cases(f"{_CONTAINERD}containerd_ends_and_comes_back", "crun"),
+    ),
+    "newest": (*_cases(f"{_CONTAINERD}short_containers", "runc"), *_cases(f"{_CONTAINERD}a_pod", "runc")),
+}
+UNITS = ("tests/guest/inside",)  # what only a guest has: systemd, and cgroups that it makes
+# 5.10 cannot run these programs: test_smoke.py has what it says.
+KERNELS = ("6.1", "newest", "6.12")
+SPECS = [spec for spec in wanted_specs() if spec.kernel in KERNELS and spec.lsm == "apparmor"]
 
 
-def run_tests(spec: Spec, cache: Cache) -> Result:
-    """In a guest of its own, which ends with the call."""
-    with start(spec, cache) as guest:
-        push_checkout(guest)
-        environment = ["env", "TEST_SCALE=0.01", "RECORDER_REQUIRE_ALL=1"]
-        pytest_here = ["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
-        words = ["sh", "-c", 'cd /root/checkout && exec "$@"', "sh", *environment, *pytest_here, *TESTS]
-        return guest.run(words, timeout=1000, check=False)
+def _tests(spec: Spec) -> tuple[str, ...]:
+    return UNITS if spec.init == "systemd" else (*TESTS, *MORE.get(spec.kernel, ()))
 
 
-@pytest.fixture(scope="module")
-def results(guest_cache: Cache) -> Iterator[dict[Spec, Future[Result]]]:
-    """All guests' runs, two at a time."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {spec: pool.submit(run_tests, spec, guest_cache) for spec in SPECS}
+# The longest first: what is begun last is what everybody waits for
+SUITES = sorted((Suite(spec, _tests(spec)) for spec in SPECS), key=lambda suite: -len(suite.tests))
 
 
-@pytest.mark.timeout(2400)
-@pytest.mark.parametrize("spec", SPECS, ids=str)
-def test_the_truth_tests_pass_on(spec, results):
+@pytest.mark.timeout(3 * SECONDS)  # it may run others first
+@pytest.mark.parametrize("suite", SUITES, ids=str)
+def test_the_truth_tests_pass_on(suite, suites):
     """All of them, and none is skipped for something that a guest should have."""
     try:
-        done = results[spec].result()
+        done = suites.result(suite)
     except MissingKernelError as error:
         pytest.xfail(str(error))
+    print(done.text)  # for `pytest -rP`: what takes how long
     assert done.status == 0, f"{done.text[-8000:]}\n{done.stderr.decode(errors='replace')[-2000:]}"
     assert " passed" in done.text

@@ -1,0 +1,1 @@
+"""Tests that run in a guest, since they need what only a guest has: systemd as process 1."""
