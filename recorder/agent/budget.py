@@ -116,14 +116,6 @@ BOUNDS: Mapping[str, Bound] = _table(
         "a new call is refused (RESOURCE_EXHAUSTED)",
     ),
     Bound(
-        "stream_queue",
-        "messages",
-        0,
-        "messages that wait for one client",
-        "the next one waits until there is room, and then says all that was seen meanwhile",
-        shared=False,
-    ),
-    Bound(
         "queues",
         BYTES,
         2,

@@ -30,6 +30,8 @@ class CaptureStreams:
     message: int
     distributions: Distributions
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: int = 0
+    """Streams whose client has not taken its message yet."""
 
     async def serve(
         self, capture: Capture, stream: int, asked_rate: float
@@ -69,16 +71,21 @@ class CaptureStreams:
         """In the queues, until the client has the message; gRPC takes one at a time."""
         size = snapshot.ByteSize()
         if size > self.message:
+            self.use.refuse("message")
             raise LimitReached(
                 f"the snapshot has {size} bytes, and {self.message} is the most (memory.message); capture"
                 " fewer containers at once"
             )
-        while not self.use.take("queues", size):
-            await asyncio.sleep(0.05)
+        self.waiting += 1
         began = time.monotonic()
         try:
-            yield
+            while not self.use.take("queues", size):
+                await asyncio.sleep(0.05)
+            try:
+                yield
+            finally:
+                self.use.give("queues", size)
         finally:
-            self.use.give("queues", size)
+            self.waiting -= 1
             self.distributions.snapshot_bytes.observe(size)
             self.distributions.snapshot_seconds.observe(time.monotonic() - began)

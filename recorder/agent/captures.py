@@ -26,7 +26,7 @@ from recorder.containers.index import ContainerIndex
 from recorder.containers.place import place_of, unit_of
 from recorder.kernel.layout import SlotMode
 from recorder.model.errors import LimitReached, NotFound, NotRecordable
-from recorder.model.record import Observation, Record, Source
+from recorder.model.record import Identity, Observation, Record, Source
 from recorder.model.wire import to_message
 from recorder.rpc.fields import FieldError, InvalidFields
 from recorder.rpc.roles import Access
@@ -105,6 +105,11 @@ class Capture:
         self.changed.set()
 
     @property
+    def identities(self) -> Iterable[Identity]:
+        """Of what has ended."""
+        return [each.identity for each in self._ended.values()]
+
+    @property
     def sources(self) -> Iterable[Source]:
         """Of what has ended."""
         return self._ended.keys()
@@ -146,7 +151,7 @@ class Captures:
     def states(self) -> tuple[CaptureState, ...]:
         """What a next agent needs to know of them."""
         return tuple(
-            CaptureState(name, each.request, each.deadline_ns)
+            CaptureState(name, each.request, each.deadline_ns, each.selection.container_id)
             for name, each in sorted(self._captures.items())
         )
 
@@ -168,6 +173,10 @@ class Captures:
         known = self._captures.get(capture_id) if capture_id else None
         if known:
             self._same(known.request, request)
+            if request.selection.WhichOneof("by") == "container":
+                # The client's roles may be others than when it began.
+                for namespace in self._namespaces(known):
+                    access.require_found(namespace)
             if request.HasField("duration"):
                 known.request = request
                 known.deadline_ns = known.begun_ns + request.duration.ToNanoseconds()
@@ -211,12 +220,17 @@ class Captures:
                     ]
                 )
 
+    def _namespaces(self, capture: Capture) -> set[str | None]:
+        running = (each.subject.identity() for each in self._tracker.of(capture))
+        found = (*capture.identities, *running)
+        return {identity.pod.namespace if identity.pod else None for identity in found}
+
     async def _select(self, asked: pb.Selection, access: Access) -> Selection:
         match asked.WhichOneof("by"):
             case "pod":
                 return PodSelection(asked.pod.namespace, asked.pod.name, asked.pod.container)
             case "container":
-                if not self._found(asked.container):
+                if not self._visible(asked.container, access):
                     await self._index.refresh(LOOK)
                 return self._select_container(asked.container, access)
             case "cgroup":
@@ -238,9 +252,13 @@ class Captures:
             or (len(text) >= SHORT and each.id.startswith(text))
         ]
 
+    def _visible(self, text: str, access: Access) -> list[Container]:
+        return [
+            each for each in self._found(text) if access.may_see(each.pod.namespace if each.pod else None)
+        ]
+
     def _select_container(self, text: str, access: Access) -> Selection:
-        found = self._found(text)
-        visible = [each for each in found if access.may_see(each.pod.namespace if each.pod else None)]
+        visible = self._visible(text, access)
         if not visible:
             unnamed = [
                 each.subject.place.container_id
@@ -323,27 +341,21 @@ class Captures:
             if not self._use.take("captures"):
                 _LOG.error("capture %s of the last agent is one too many, and ends", state.id)
                 continue
-            capture = Capture(
-                state.request, self._restored(state.request.selection), state.deadline_ns, state.id
-            )
+            capture = Capture(state.request, self._restored(state), state.deadline_ns, state.id)
             self._enter(capture)
             await self._tracker.ask(capture)
 
-    def _restored(self, asked: pb.Selection) -> Selection:
+    def _restored(self, state: CaptureState) -> Selection:
+        asked = state.request.selection
         match asked.WhichOneof("by"):
             case "pod":
                 return PodSelection(asked.pod.namespace, asked.pod.name, asked.pod.container)
             case "container":
-                found = [
-                    each.subject.place.container_id
+                running = any(
+                    each.subject.place and each.subject.place.container_id == state.container_id
                     for each in self._tracker.tracked()
-                    if each.subject.place
-                    and (
-                        each.subject.place.container_id.startswith(asked.container)
-                        or (each.subject.container and each.subject.container.name == asked.container)
-                    )
-                ]
-                return ContainerSelection(found[0] if found else asked.container, running=bool(found))
+                )
+                return ContainerSelection(state.container_id, running)
             case "cgroup":
                 return CgroupSelection(f"/{asked.cgroup.strip('/')}")
             case _:
@@ -370,7 +382,7 @@ def _id(request: pb.CaptureRequest, access: Access) -> str:
     """Nobody goes on with another client's capture by its name."""
     if not request.capture_id:
         return ""
-    owner = "local" if access.peer.local else " ".join(sorted(access.peer.names))
+    owner = "unix:" if access.peer.local else " ".join(sorted(access.peer.names))
     return f"{owner} {request.capture_id}"
 
 

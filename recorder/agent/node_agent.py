@@ -32,7 +32,7 @@ from recorder.containers.index import ContainerIndex
 from recorder.kernel import pins
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import syscalls_spec
-from recorder.model.errors import InternalError, PinMismatch, RecorderError
+from recorder.model.errors import InternalError, LimitReached, PinMismatch, RecorderError
 from recorder.rpc.limits import Limits
 from recorder.rpc.roles import Roles
 from recorder.rpc.server import Listening, Server
@@ -47,6 +47,8 @@ FLUSH = 3.0
 """Seconds that the collector has at the end to store what it lacks."""
 PLAN_WAIT = 60.0
 """Seconds that slots are kept for a plan of the collector's after the last agent's was lost."""
+SPARE, SPARE_BYTES = 16, 64 << 10
+"""Calls, and bytes of a request, beyond the bounds: for those that are told that they are beyond."""
 SERVICE = "recorder.rpc.v1.Agent"
 
 
@@ -79,6 +81,14 @@ class NodeAgent:
         self._captures = Captures(self._tracker, self._index, self._spool, self._use, self._save)
         self._plan = collector_pb2.Plan()
         self._uplink = self._make_uplink()
+        self._distributions = Distributions()
+        streams = CaptureStreams(
+            self._captures,
+            self._use,
+            settings.capture.snapshots_per_second,
+            memory.message,
+            self._distributions,
+        )
         self._status = Status(
             self._tracker,
             self._index,
@@ -88,18 +98,11 @@ class NodeAgent:
             use=self._use,
             node=agent.node,
             loader=self._backend.loader,
+            streams=streams,
             uplink=self._uplink.status if self._uplink else agent_pb2.UplinkStatus,
         )
-        self._distributions = Distributions()
         self._roles = Roles.parse({name: _role(each) for name, each in settings.roles.items()})
-        streams = CaptureStreams(
-            self._captures,
-            self._use,
-            settings.capture.snapshots_per_second,
-            memory.message,
-            self._distributions,
-        )
-        self._service = AgentService(self._captures, streams, self._status, self._roles)
+        self._service = AgentService(self._captures, streams, self._status, self._index, self._roles)
         self._server: Server | None = None
         self._web: list[WebServer] = []
         self._serving = False
@@ -118,7 +121,6 @@ class NodeAgent:
                 backend = LibbpfBackend(spec, adopt=folder)
             except PinMismatch as error:
                 _LOG.error("what the last agent recorded is lost: %s", error)
-                self._use.refuse("slots")
                 pins.unpin(folder)
             else:
                 _LOG.info("adopted %d slots of the last agent", len(backend.targets()))
@@ -219,7 +221,8 @@ class NodeAgent:
             return
         self._backend.close()
         pins.unpin(folder)
-        self._state_file.remove()
+        async with self._saving:
+            self._state_file.remove()
 
     async def _stop_tasks(self) -> None:
         for task in self._tasks:
@@ -231,6 +234,10 @@ class NodeAgent:
     # --- what the next agent needs
 
     async def _save(self) -> None:
+        # Who waits may be cancelled, the thread cannot: the lock is held until it is done.
+        await asyncio.shield(asyncio.ensure_future(self._save_locked()))
+
+    async def _save_locked(self) -> None:
         async with self._saving:
             plan = self._plan if self._plan.recordings or self._plan.revision else None
             state = State(self._captures.states(), plan, self._tracker.states())
@@ -256,7 +263,11 @@ class NodeAgent:
     # --- the collector
 
     async def _take_plan(self, message: collector_pb2.Plan) -> None:
-        plan = plan_of(message, self.settings.memory.recordings)
+        try:
+            plan = plan_of(message, self.settings.memory.recordings)
+        except LimitReached:
+            self._use.refuse("recordings")
+            raise
         self._plan = message
         self._reports.plan = plan
         await self._save()
@@ -300,11 +311,13 @@ class NodeAgent:
     def _make_server(self) -> Server:
         listen, memory = self.settings.listen, self.settings.memory
         limits = Limits(
-            receive_bytes=memory.request,
+            receive_bytes=memory.request + SPARE_BYTES,
+            request_bytes=memory.request,
             send_bytes=memory.message + (64 << 10),
-            connections=memory.streams,
-            calls=memory.streams,
+            connections=memory.streams + SPARE,
+            calls=memory.streams + SPARE,
             calls_of_peer=memory.streams,
+            calls_in_all=memory.streams,
         )
         add = functools.partial(agent_pb2_grpc.add_AgentServicer_to_server, self._service)
         return Server(

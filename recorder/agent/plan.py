@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from recorder.containers.container import Container
-from recorder.model.errors import InvalidRequest
+from recorder.model.errors import LimitReached
 from recorder.model.selector import LabelSelector, Requirement, selects
 from recorder.rpc.fields import FieldError, InvalidFields
 from recorder.rpc.v1 import agent_pb2
@@ -53,9 +53,9 @@ class Plan:
 
 
 def plan_of(message: pb.Plan, limit: int) -> Plan:
-    """The plan of a message. Raises InvalidRequest, with the fields that are wrong."""
+    """The plan of a message. Raises LimitReached, or InvalidFields for what is wrong in it."""
     if len(message.recordings) > limit:
-        raise InvalidRequest(
+        raise LimitReached(
             f"the plan has {len(message.recordings)} recordings, and this agent takes {limit}"
             " (memory.recordings)"
         )

@@ -22,6 +22,9 @@ class Selection(Protocol):
     @property
     def units(self) -> frozenset[str]: ...
 
+    @property
+    def container_id(self) -> str: ...
+
     def wants(self, subject: Subject) -> bool:
         """Whether it selects this."""
 
@@ -64,6 +67,11 @@ class PodSelection:
     container: str = ""
 
     @property
+    def container_id(self) -> str:
+        """Of no single container."""
+        return ""
+
+    @property
     def open(self) -> bool:
         """Always: a pod's containers come one after the other."""
         return True
@@ -96,6 +104,11 @@ class CgroupSelection:
     path: str
 
     @property
+    def container_id(self) -> str:
+        """Of no single container."""
+        return ""
+
+    @property
     def open(self) -> bool:
         """Never."""
         return False
@@ -120,6 +133,11 @@ class UnitSelection:
 
     unit: str
     running: bool
+
+    @property
+    def container_id(self) -> str:
+        """Of no single container."""
+        return ""
 
     @property
     def open(self) -> bool:

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from recorder.agent.capture_stream import CaptureStreams
-from recorder.agent.captures import Captures
+from recorder.agent.captures import AWAY, LOOK, Captures
 from recorder.agent.status import Status
+from recorder.containers.index import ContainerIndex
 from recorder.rpc.peer import peer_of
 from recorder.rpc.requests import check_capture
 from recorder.rpc.roles import Access, Roles
@@ -26,6 +27,7 @@ class AgentService(agent_pb2_grpc.AgentServicer):
         self._captures = captures
         self._streams = streams
         self._status = status
+        self._index = index
         self._roles = roles
 
     def stop(self) -> None:
@@ -48,6 +50,7 @@ class AgentService(agent_pb2_grpc.AgentServicer):
         """As the proto says: those that the peer may see."""
         access = self._access(context)
         access.require_any()
+        await self._index.refresh(LOOK)
         found = [
             each
             for each in self._status.containers()
@@ -64,18 +67,20 @@ class AgentService(agent_pb2_grpc.AgentServicer):
         capture.streams += 1
         stream = capture.streams
         capture.connected = True
-        finished = False
+        said_all = finished = False
         try:
             yield pb.CaptureResponse(
                 started=pb.CaptureStarted(capture_id=request.capture_id, resumed=resumed)
             )
             async for response in self._streams.serve(capture, stream, request.snapshots_per_second):
+                said_all = response.snapshot.final
                 yield response
-                finished = response.snapshot.final
+                finished = said_all
         finally:
             if capture.streams == stream:
                 capture.connected = False
-                capture.away_since = time.monotonic()
+                # Its client may have gone as soon as it had the last word; else it has a moment to ask again.
+                capture.away_since = time.monotonic() - (AWAY - 10 if said_all else 0)
                 if finished or not capture.capture_id:
                     # the stream may be ending because it is cancelled: the end is not
                     await asyncio.shield(self._captures.end(capture))

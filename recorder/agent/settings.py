@@ -28,6 +28,7 @@ from recorder.agent.setting import (
     setting,
     size_text,
 )
+from recorder.containers.oci_runtime import UNRECORDABLE
 from recorder.model.errors import InvalidSettings
 
 __all__ = [
@@ -146,7 +147,7 @@ class RuntimeSettings:
     podman: str = setting(_RUNTIME, AUTO, "Podman's storage or socket; auto: the usual paths; empty: none")
     unrecordable_handlers: tuple[str, ...] = setting(
         Texts(),
-        ("gvisor*", "kata*", "krun*", "runsc*"),
+        UNRECORDABLE,
         "runtime handlers (names, * for any characters) whose containers do not run on this kernel:"
         " never recorded",
     )
@@ -173,7 +174,6 @@ class MemorySettings:
     captures: int = setting(Whole(1, 1 << 16), 256, "captures at a time, those without a client included")
     recordings: int = setting(Whole(1, 1 << 16), 1024, "recordings in the collector's plan")
     streams: int = setting(Whole(1, 1 << 16), 272, "calls of clients at a time")
-    stream_queue: int = setting(Whole(1, 1 << 10), 2, "messages that wait for one client")
     queues: int = setting(Size(64 * KIB, GIB), 4 * MIB, "bytes of messages that wait for all clients")
     message: int = setting(Size(64 * KIB, 64 * MIB), 2 * MIB, "the largest message to a client, or of a plan")
     request: int = setting(Size(4 * KIB, 4 * MIB), 64 * KIB, "the largest request of a client")

@@ -33,11 +33,15 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CaptureState:
-    """A capture that outlives the agent: as it was asked for. `deadline_ns` of CLOCK_BOOTTIME; 0: none."""
+    """A capture that outlives the agent: as it was asked for.
+
+    `deadline_ns` of CLOCK_BOOTTIME; 0: none. `container_id`: what a selection by container was found to be.
+    """
 
     id: str
     request: CaptureRequest
     deadline_ns: int = 0
+    container_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,12 @@ def _to_message(state: State, boot_id: str) -> pb.State:
         boot_id=boot_id,
         plan=state.plan,
         captures=[
-            pb.CaptureState(id=each.id, request=each.request, deadline_ns=each.deadline_ns)
+            pb.CaptureState(
+                id=each.id,
+                request=each.request,
+                deadline_ns=each.deadline_ns,
+                container_id=each.container_id,
+            )
             for each in state.captures
         ],
         targets=[_to_target(each) for each in state.targets],
@@ -175,7 +184,10 @@ def _to_target(each: TargetState) -> pb.TargetState:
 
 def _of_message(message: pb.State) -> State:
     return State(
-        captures=tuple(CaptureState(each.id, each.request, each.deadline_ns) for each in message.captures),
+        captures=tuple(
+            CaptureState(each.id, each.request, each.deadline_ns, each.container_id)
+            for each in message.captures
+        ),
         plan=message.plan if message.HasField("plan") else None,
         targets=tuple(_of_target(each) for each in message.targets),
     )

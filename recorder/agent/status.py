@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from recorder import __version__
 from recorder.agent.budget import Use
+from recorder.agent.capture_stream import CaptureStreams
 from recorder.agent.captures import Captures
 from recorder.agent.figures import ContainerState, ProgramRuns, Snapshot, bpf_statistics
 from recorder.agent.reports import Reports
@@ -16,6 +17,7 @@ from recorder.agent.tracker import Tracker
 from recorder.containers.index import ContainerIndex
 from recorder.model.wire import to_identity
 from recorder.record.v1 import record_pb2
+from recorder.rpc.calls import Calls
 from recorder.rpc.v1 import agent_pb2 as pb
 
 __all__ = ["Status"]
@@ -35,8 +37,12 @@ class Status:
         use: Use,
         node: str,
         loader: str,
+        streams: CaptureStreams,
         uplink: Callable[[], pb.UplinkStatus],
     ) -> None:
+        self.calls: Calls | None = None
+        """Of the server, once there is one."""
+        self._streams = streams
         self._tracker = tracker
         self._index = index
         self._captures = captures
@@ -53,6 +59,11 @@ class Status:
         uplink.spool_bytes = self._spool.bytes
         self._use.set("containers", len(self._index.containers()), self._index.refused["containers"])
         self._use.set("spool", self._spool.bytes)
+        for name, (used, refused) in self._tracker.use().items():
+            self._use.set(name, used, refused)
+        if self.calls:
+            self._use.set("streams", self.calls.open, self.calls.refused)
+            self._use.set("request", 0, self.calls.refused_requests)
         plan = self._reports.plan
         self._use.set("recordings", len(plan.recordings))
         return pb.GetStatusResponse(
@@ -87,7 +98,7 @@ class Status:
             containers={each.value: count for each, count in states.items()},
             captures_connected=sum(1 for each in captures if each.connected),
             captures_away=sum(1 for each in captures if not each.connected),
-            streams_waiting=self._use.used("stream_queue"),
+            streams_waiting=self._streams.waiting,
             plan_recordings=response.plan.recordings,
             runtimes={each.name: each.reachable for each in response.runtimes},
             uplink=bool(response.uplink.collector),

@@ -56,14 +56,15 @@ class Tracker:
     """All slots, and who asked for them.
 
     `run` is to be a task of the loop. `ask`, `leave`, `changed` say who wants what from now
-    on. `spool` takes final records of durable askers before their slots are given back.
+    on. `spool` takes final records of durable askers before their slots are given back; None
+    where there are none.
     """
 
     def __init__(
         self,
         backend: Backend,
         index: ContainerIndex,
-        spool: Spool,
+        spool: Spool | None,
         use: Use,
         *,
         node: str,
@@ -86,8 +87,10 @@ class Tracker:
         self._leaving: asyncio.Queue[Tracked] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ring_full = 0
+        self._children_refused = 0
         self._stale_roots = True
         self._restoring = False
+        self._finishing = False
         self.unnamed = 0
         self.inherited = Ledger()
         """What was lost between the last agent and this one."""
@@ -119,6 +122,15 @@ class Tracker:
     def ledger(self) -> Ledger:
         """Of the kernel side as a whole, and of the agent."""
         return self._backend.ledger() + Ledger({"identity_unknown": self.unnamed}) + self.inherited
+
+    def use(self) -> Mapping[str, tuple[int, int]]:
+        """As Backend.use, with what slots that were given back had."""
+        use = dict(self._backend.use())
+        children, refused = use["children"]
+        use["children"] = children, refused + self._children_refused
+        watched, refused = use["roots"]
+        use["roots"] = watched, refused + self._roots.refused
+        return use
 
     def runs(self) -> Mapping[str, tuple[int, int]]:
         """As Backend.runs."""
@@ -194,7 +206,9 @@ class Tracker:
             return known
         base = self._backend.ledger()
         target, late = begin(self._backend, cgroup, mode)
-        tracked = Tracked(target, subject, _PHASES[mode], late=late, base=base, identified=True)
+        # A container that nobody named yet: its runtime is asked.
+        identified = subject.place is None or subject.container is not None
+        tracked = Tracked(target, subject, _PHASES[mode], late=late, base=base, identified=identified)
         if asker:
             tracked.askers.add(asker)
             asker.touched(tracked)
@@ -235,7 +249,6 @@ class Tracker:
             except BpfError as error:
                 if self.failed.get(container.id) != str(error):
                     _LOG.error("container %s is not recorded: %s", container.id, error)
-                    self._use.refuse("slots")
                 self.failed[container.id] = str(error)
                 continue
             self.failed.pop(container.id, None)
@@ -306,7 +319,6 @@ class Tracker:
     def _enter(self, tracked: Tracked) -> None:
         self._tracked[tracked.key] = tracked
         self._by_cgroup[tracked.target.cgroup_id] = tracked
-        self._use.set("slots", len(self._tracked))
         if tracked.reading is None:
             tracked.reading = self._backend.read(tracked.target)
         if tracked.identified:
@@ -319,8 +331,9 @@ class Tracker:
         self._tracked.pop(tracked.key, None)
         if self._by_cgroup.get(tracked.target.cgroup_id) is tracked:
             del self._by_cgroup[tracked.target.cgroup_id]
-        self._use.set("slots", len(self._tracked))
         self._use.give("first_sights", len(tracked.sights))
+        if tracked.reading:
+            self._children_refused += tracked.reading.ledger.counts.get("children_full", 0)
         self._tell()
 
     def _tell(self) -> None:
@@ -546,10 +559,15 @@ class Tracker:
 
     async def _store(self, tracked: Tracked, observation: Observation) -> bool:
         """On disk before the slot is given back, for those who are owed it; False: not yet."""
-        if not any(each.durable for each in tracked.askers):
+        owed = [each for each in tracked.askers if each.durable]
+        if self._finishing:
+            owed = [each for each in owed if not each.capture_id]
+        if self._spool is None or not owed:
             return True
         try:
-            await asyncio.to_thread(self._spool.put, Entry(observation, *tracked.owed()))
+            recordings, captures = tracked.owed()
+            entry = Entry(observation, recordings, () if self._finishing else captures)
+            await asyncio.to_thread(self._spool.put, entry)
         except (SpoolFull, StorageError) as error:
             _LOG.error("an ended container keeps its slot: %s", error)
             self._use.refuse("spool")
@@ -565,6 +583,7 @@ class Tracker:
 
     async def finish(self) -> None:
         """Ends all recordings in order: nothing counts any more, and everybody has what he asked for."""
+        self._finishing = True  # captures end with this agent
         self._roots.disarm()
         for each in self.tracked():
             each.identified = True

@@ -158,11 +158,15 @@ class CaptureSession:
         try:
             async with asyncio.timeout(SILENT_SECONDS) as limit:
                 async for response in connection.capture(request):
-                    limit.reschedule(loop.time() + SILENT_SECONDS)
                     self._take(response)
-                    if self.final:
-                        return
+                    # After its last word the agent ends the stream: it knows then that we have it.
+                    limit.reschedule(loop.time() + (1 if self.final else SILENT_SECONDS))
+        except RecorderError:
+            if not self.final:
+                raise
         except TimeoutError:
+            if self.final:
+                return
             raise Unreachable("the agent says nothing any more") from None
         finally:
             await connection.close()

@@ -24,18 +24,6 @@ from recorder.containers.source import SourceStatus
 from recorder.containers.text import TextBounds
 from recorder.model.errors import RuntimeUnreachable
 
-ENDPOINTS = (
-    "run/containerd/containerd.sock",
-    "run/crio/crio.sock",
-    "run/k3s/containerd/containerd.sock",
-    "run/k0s/containerd.sock",
-    "var/snap/microk8s/common/run/containerd.sock",
-    "run/cri-dockerd.sock",
-    "var/run/containerd/containerd.sock",
-    "var/run/crio/crio.sock",
-)
-"""Where runtimes listen, below the machine's root."""
-
 DEADLINE = 5.0
 """Seconds for one call."""
 MAX_MESSAGE = 16 << 20
@@ -58,18 +46,6 @@ _OLD = (
 )
 
 Answer = TypeVar("Answer", bound=Message)
-
-
-def endpoints(root: Path = Path("/")) -> list[Path]:
-    """The usual sockets that are there, each once. `root`: where the machine's file system is."""
-    found: dict[Path, Path] = {}
-    for path in (root / each for each in ENDPOINTS):
-        try:
-            if path.is_socket():
-                found.setdefault(path.resolve(), path)
-        except OSError:
-            continue
-    return list(found.values())
 
 
 class _NotFound(Exception):  # noqa: N818 -- an answer, not an error

@@ -151,7 +151,7 @@ def _with_runtime(
     handler = handlers.of(sandbox.handler)
     runtime_type = info.runtime_type or handler.runtime_type
     binary = info.binary or handler.binary
-    reason = handler_name(patterns, handler.name, runtime_type, binary)
+    reason = handler_name(patterns, handler.name, runtime_name(runtime_type, ""), runtime_type, binary)
     if reason and handler.name not in ("", reason):
         reason = f"{handler.name} ({reason})"
     return replace(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from recorder.containers.cri import CriSource, endpoints
+from recorder.containers.cri_endpoint import endpoints
 from recorder.containers.docker import DockerSource, sockets
 from recorder.containers.oci_runtime import UNRECORDABLE, RuntimeVersions
 from recorder.containers.podman import PodmanSource, storages
@@ -30,6 +31,9 @@ class Discovery:
 
     def cri(self, endpoint: Path) -> Source:
         """The CRI runtime at a socket that is configured, whether it is there or not."""
+        # gRPC is for those alone who have such a runtime
+        from recorder.containers.cri import CriSource  # noqa: PLC0415
+
         self._given.add(endpoint.resolve())
         return CriSource(
             endpoint, limit=self._limit, unrecordable=self._unrecordable, versions=self._versions
@@ -39,6 +43,10 @@ class Discovery:
         """The Docker daemon at a socket that is configured, whether it is there or not."""
         self._given.add(endpoint.resolve())
         return DockerSource(endpoint, unrecordable=self._unrecordable, versions=self._versions)
+
+    def at(self, endpoint: Path) -> Source:
+        """The runtime at a socket of which is not known what it speaks: Docker's HTTP, else the CRI."""
+        return self.docker(endpoint) if _speaks_http(endpoint) else self.cri(endpoint)
 
     def __call__(self) -> list[Source]:
         """Runtimes that are there, and were not given before."""
@@ -50,3 +58,15 @@ class Discovery:
             self._given.update(each.graph_root.resolve() for each in stores)
             found.append(PodmanSource(stores, unrecordable=self._unrecordable, versions=self._versions))
         return found
+
+
+def _speaks_http(endpoint: Path, timeout: float = 5.0) -> bool:
+    """Whether HTTP/1 is answered; gRPC's HTTP/2 refuses it, and begins otherwise."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(endpoint))
+            connection.sendall(b"GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return connection.recv(7, socket.MSG_WAITALL) == b"HTTP/1."
+        except OSError:
+            return False

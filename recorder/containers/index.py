@@ -33,6 +33,9 @@ LIST_TIMEOUT = 30.0
 AT_ONCE = 16
 """Questions to runtimes that are under way at the same time."""
 
+QUIET = 6
+"""So many times `poll_seconds` are at most between two lists."""
+
 _COALESCE = 0.05  # seconds from the first sign of a change to the list that it leads to
 _SHARE = 4  # of the time at most 1/_SHARE is spent in lists
 _BACKOFF = (0.25, 10.0)  # seconds, from and to
@@ -48,13 +51,16 @@ class _Followed:
     refused: int = 0
     problem: str | None = None  # None: nothing was said about it yet
     failures: int = 0
-    lists: int = 0
+    quiet: int = 0  # lists in a row that told nothing new
+    lists: int = 0  # how many were begun
+    listed: int = 0  # which of them was the last to be answered
 
 
 class ContainerIndex:
     """All containers that the runtimes of this node know, and the answer to who has a cgroup.
 
-    `limit`: of containers kept. `poll_seconds`: between two lists when nothing calls for one sooner.
+    `limit`: of containers kept. `poll_seconds`: between two lists when nothing calls for one sooner, and
+    up to QUIET times as long while lists tell nothing new: an idle node costs next to nothing.
     `mount`: the cgroup v2 mount; by default found by its type. `discover`: asked now and then for
     runtimes that came meanwhile; it returns each once.
     """
@@ -121,12 +127,15 @@ class ContainerIndex:
             each.signs.set()
 
     async def refresh(self, seconds: float) -> None:
-        """Have every runtime listed once more, as far as they answer within `seconds`."""
-        before = [(each, each.lists) for each in self._followed]
+        """Have every runtime listed once more, as far as they answer within `seconds`.
+
+        A list that is under way already may be older than what is looked for: the next one counts.
+        """
+        wanted = [(each, each.lists + 1) for each in self._followed]
         self.wake()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while any(each.lists == lists and not each.failures for each, lists in before):
+                while any(each.listed < number and not each.failures for each, number in wanted):
                     await asyncio.sleep(0.02)
 
     # --- one container
@@ -241,6 +250,7 @@ class ContainerIndex:
     async def _follow(self, followed: _Followed) -> None:
         while True:
             began = time.monotonic()
+            followed.lists += 1
             try:
                 async with asyncio.timeout(LIST_TIMEOUT):
                     await self._list(followed)
@@ -253,17 +263,21 @@ class ContainerIndex:
                 log.exception("a fault while %s was asked for its containers", followed.source.name)
             else:
                 followed.failures = 0
-                followed.lists += 1
+                followed.listed = followed.lists
                 self._say(followed, followed.source.status().problem)
             pause = _COALESCE + (time.monotonic() - began) * (_SHARE - 1)
-            wait = _backoff(followed.failures) if followed.failures else self._poll
+            wait = _backoff(followed.failures) if followed.failures else self._pause(followed)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await followed.signs.wait()
+                    followed.quiet = 0
             if followed.failures:
                 await asyncio.sleep(min(wait, 1.0))
             await asyncio.sleep(pause)
             followed.signs.clear()
+
+    def _pause(self, followed: _Followed) -> float:
+        return self._poll * float(min(QUIET, 2 ** min(followed.quiet, 10)))
 
     async def _listen(self, followed: _Followed) -> None:
         failures = 0
@@ -322,6 +336,7 @@ class ContainerIndex:
                 changed = True
         self._refused += max(0, over - followed.refused)
         followed.refused = over
+        followed.quiet = 0 if changed or asked else followed.quiet + 1
         if changed:
             self._tell()
         await self._complete(followed, asked)

@@ -126,6 +126,9 @@ class Backend(Protocol):
     def ledger(self) -> Ledger:
         """Losses and notes that belong to no single target."""
 
+    def use(self) -> Mapping[str, tuple[int, int]]:
+        """By bound: how much is in use, and how often something found no room since the load."""
+
     def runs(self) -> Mapping[str, tuple[int, int]]:
         """By program: ns and number of its runs, as far as the kernel counts them."""
 

@@ -283,6 +283,24 @@ class LibbpfBackend:
         """Program runs that the kernel skipped, see `program_info`."""
         return sum(program_info(self._libbpf, self._programs[name]).missed for name in self._spec.attach)
 
+    def use(self) -> Mapping[str, tuple[int, int]]:
+        """As Backend.use."""
+        counters = self._counters[0]
+        slots = [
+            slot
+            for index in range(1, len(self._slots))
+            if (slot := self._slots[index]).state != SlotState.SLOT_FREE
+        ]
+        joiners = sum(1 for _ in self._keys("joiners", ctypes.c_uint32, 2 * self._spec.bounds.joiners))
+        children = max((slot.children for slot in slots), default=0)
+        return {
+            "slots": (len(slots), counters.slots_full),
+            "children": (children, sum(slot.children_full for slot in slots)),
+            "joiners": (joiners, counters.joiners_full),
+            "roots": (len(self.watched()), counters.roots_full),
+            "ring": (0, counters.ring_full),
+        }
+
     def runs(self) -> Mapping[str, tuple[int, int]]:
         """As Backend.runs."""
         found = {name: program_info(self._libbpf, self._programs[name]) for name in self._spec.attach}

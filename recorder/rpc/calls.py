@@ -33,6 +33,10 @@ Behaviour = Callable[[Any, Any], Any]
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 
 
+class RequestTooLarge(LimitReached):
+    """Beyond `request_bytes`."""
+
+
 class Calls(grpc.aio.ServerInterceptor):
     """Bounds the calls of one peer, and those of all by TCP; turns failures into status.
 
@@ -46,6 +50,7 @@ class Calls(grpc.aio.ServerInterceptor):
         self._idle = asyncio.Event()
         self._idle.set()
         self.refused = 0
+        self.refused_requests = 0
 
     @property
     def open(self) -> int:
@@ -63,7 +68,7 @@ class Calls(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        method = _Method(handler_call_details.method, handler, self._limits.request_seconds)
+        method = _Method(handler_call_details.method, handler, self._limits)
         # As a method that streams requests it is called before the request is there, on
         # the wire it is the same. Serialised in `_Method`: gRPC would log a traceback for
         # a damaged request, and hold on to each message.
@@ -87,6 +92,7 @@ class Calls(grpc.aio.ServerInterceptor):
         except grpc.aio.AbortError:
             raise
         except RecorderError as error:
+            self.refused_requests += isinstance(error, RequestTooLarge)
             log.info("%s for %s: %s: %s", method.name, peer, error.code, error)
             failure = error
         except Exception:
@@ -111,6 +117,8 @@ class Calls(grpc.aio.ServerInterceptor):
     def _check(self, peer: Peer) -> None:
         if self._open[peer] >= self._limits.calls_of_peer:
             who, most = f"{peer} has", self._limits.calls_of_peer
+        elif self.open >= self._limits.most_calls:
+            who, most = "clients have", self._limits.most_calls
         elif not peer.local and self.open - self._open[_LOCAL] >= self._limits.remote_calls:
             who, most = "clients by TCP have", self._limits.remote_calls
         else:
@@ -128,13 +136,14 @@ _LOCAL = Peer(local=True)
 class _Method:
     """A method as its service has it, called with a stream of requests."""
 
-    def __init__(self, name: str, handler: Any, request_seconds: float) -> None:
+    def __init__(self, name: str, handler: Any, limits: Limits) -> None:
         self.name = name
         self.handler = handler
         self.behaviour = _behaviour(handler)
         self.generates = inspect.isasyncgenfunction(self.behaviour)
         """Whether it gives its messages as a generator, else as a value or by `context.write`."""
-        self._seconds = request_seconds
+        self._seconds = limits.request_seconds
+        self._bytes = limits.request_bytes or limits.receive_bytes
 
     async def run(self, requests: Any, context: Any) -> Any:
         request = requests if self.handler.request_streaming else await self._request(requests)
@@ -156,6 +165,10 @@ class _Method:
         try:
             async with asyncio.timeout(self._seconds):
                 content = await anext(aiter(requests))
+            if len(content) > self._bytes:
+                raise RequestTooLarge(
+                    f"the request has {len(content)} bytes; at most {self._bytes} are taken"
+                )
             return self.handler.request_deserializer(content)
         except TimeoutError as error:
             raise InvalidRequest(f"no request came within {self._seconds:g} s") from error

@@ -40,12 +40,14 @@ class Limits:
     """A server's bounds; bytes, counts, seconds. `send_bytes` is what its clients must take."""
 
     receive_bytes: int = 64 << 10
+    request_bytes: int = 0  # as receive_bytes
     send_bytes: int = 16 << 20
     metadata_bytes: int = 8 << 10
     streams: int = 256
     connections: int = 256
     calls: int = 512
     calls_of_peer: int = 256
+    calls_in_all: int = 0  # as calls
     handshake_seconds: float = 5
     request_seconds: float = 10
     ping_seconds: float = 10
@@ -54,9 +56,14 @@ class Limits:
     idle_seconds: float = 300
 
     @property
+    def most_calls(self) -> int:
+        """Calls that are served at a time."""
+        return self.calls_in_all or self.calls
+
+    @property
     def remote_calls(self) -> int:
-        """How many of `calls` clients by TCP may have."""
-        return self.calls - self.calls // 4
+        """How many of `most_calls` clients by TCP may have."""
+        return self.most_calls - self.most_calls // 4
 
 
 def server_options(limits: Limits) -> Options:

@@ -22,14 +22,16 @@ class State(_message.Message):
     def __init__(self, boot_id: _Optional[str] = ..., plan: _Optional[_Union[_collector_pb2.Plan, _Mapping]] = ..., captures: _Optional[_Iterable[_Union[CaptureState, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[TargetState, _Mapping]]] = ...) -> None: ...
 
 class CaptureState(_message.Message):
-    __slots__ = ("id", "request", "deadline_ns")
+    __slots__ = ("id", "request", "deadline_ns", "container_id")
     ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_NS_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     request: _agent_pb2.CaptureRequest
     deadline_ns: int
-    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[_agent_pb2.CaptureRequest, _Mapping]] = ..., deadline_ns: _Optional[int] = ...) -> None: ...
+    container_id: str
+    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[_agent_pb2.CaptureRequest, _Mapping]] = ..., deadline_ns: _Optional[int] = ..., container_id: _Optional[str] = ...) -> None: ...
 
 class TargetState(_message.Message):
     __slots__ = ("source", "slot", "generation", "late", "base", "identity", "recordings", "captures")

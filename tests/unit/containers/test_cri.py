@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recorder.containers.container import Manager
-from recorder.containers.cri import CriSource, endpoints
+from recorder.containers.cri import CriSource
+from recorder.containers.cri_endpoint import endpoints
 from recorder.containers.runtime.v1 import api_pb2 as pb
 from recorder.model.errors import RuntimeUnreachable
 from recorder.model.record import ContainerKind, Pod
@@ -189,9 +190,9 @@ KATA = {
         ("kata-qemu", {}, {}, "kata-qemu"),
         ("runsc", {}, {}, "runsc"),
         ("gVisor", {}, {}, "gVisor"),
-        ("vm", KATA, {"runtimeType": ""}, "vm (io.containerd.kata.v2)"),
-        ("", {}, {"runtimeType": "io.containerd.runsc.v1"}, "io.containerd.runsc.v1"),
-        ("", KATA | {"defaultRuntimeName": "vm"}, {"runtimeType": ""}, "vm (io.containerd.kata.v2)"),
+        ("vm", KATA, {"runtimeType": ""}, "vm (kata)"),
+        ("", {}, {"runtimeType": "io.containerd.runsc.v1"}, "runsc"),
+        ("", KATA | {"defaultRuntimeName": "vm"}, {"runtimeType": ""}, "vm (kata)"),
         (
             "fast",
             {},

@@ -10,7 +10,7 @@ import pytest
 
 from recorder.containers.container import Container, Manager
 from recorder.containers.cri import CriSource
-from recorder.containers.index import ContainerIndex
+from recorder.containers.index import QUIET, ContainerIndex
 from recorder.containers.place import place_of
 from recorder.containers.source import SourceStatus
 from recorder.model.errors import RuntimeUnreachable
@@ -169,6 +169,32 @@ def test_many_signs_make_few_lists(tmp_path):
     with_index(test, tmp_path, poll=3600)
 
 
+def test_a_quiet_node_is_asked_less_and_less():
+    """Up to the bound; a change or a sign brings the usual pace back."""
+
+    async def body():
+        source = Manual(**{hex_id(1): made(1)})
+        index = ContainerIndex([source], limit=9, poll_seconds=0.1)
+        times = []
+        listed = source.list
+
+        async def timed():
+            times.append(time.monotonic())
+            return await listed()
+
+        source.list = timed
+        async with running(index):
+            await until(lambda: len(times) == 6)
+            assert times[5] - times[4] > 0.1 * QUIET
+            assert times[5] - times[4] > 2 * (times[2] - times[1])
+            source.containers[hex_id(2)] = made(2)
+            index.wake()
+            await until(lambda: len(times) == 8)
+            assert times[7] - times[6] < times[5] - times[4]
+
+    asyncio.run(body())
+
+
 def test_the_bound_of_containers(tmp_path):
     """What is known stays; what has no room is counted, once, and comes when there is room."""
 
@@ -247,6 +273,39 @@ def test_runtimes_that_come_later():
             assert len(index.statuses()) == 2
         assert first.closed
         assert second.closed
+
+    asyncio.run(body())
+
+
+def test_a_refresh_ends_with_a_list_that_began_after_it():
+    """What was there when it was called is known then; a silent runtime costs no more than the time."""
+
+    async def body():
+        source, silent = Manual(), Manual()
+        index = ContainerIndex([source], limit=9, poll_seconds=3600)
+        gate, listing = asyncio.Event(), asyncio.Event()
+
+        async def slow():
+            listed = list(source.containers.values())
+            listing.set()
+            await gate.wait()
+            return listed
+
+        source.list = slow
+        async with running(index):
+            await listing.wait()
+            source.containers[hex_id(1)] = made(1)
+            refreshing = asyncio.create_task(index.refresh(30))
+            await asyncio.sleep(0.05)
+            gate.set()
+            await refreshing
+            assert index.find(hex_id(1))
+        silent.list = asyncio.Event().wait
+        index = ContainerIndex([silent], limit=9, poll_seconds=3600)
+        async with running(index):
+            began = time.monotonic()
+            await index.refresh(0.2)
+            assert 0.2 <= time.monotonic() - began < 3
 
     asyncio.run(body())
 
