@@ -251,11 +251,14 @@ class Use:
         self._refused = dict.fromkeys(BOUNDS, 0)
         self._lock = threading.Lock()
 
-    def take(self, name: str, amount: int = 1) -> bool:
-        """Room for so much more, and it is taken; or False, nothing is, and the refusal is counted."""
+    def take(self, name: str, amount: int = 1, *, again: bool = False) -> bool:
+        """Room for so much more, and it is taken; or False, nothing is, and the refusal is counted.
+
+        again: it was refused and counted already, and asks once more.
+        """
         with self._lock:
             if self._used[name] + amount > self._limits[name]:
-                self._refused[name] += 1
+                self._refused[name] += not again
                 return False
             self._used[name] += amount
             return True

@@ -79,7 +79,9 @@ class CaptureStreams:
         self.waiting += 1
         began = time.monotonic()
         try:
-            while not self.use.take("queues", size):
+            again = False
+            while not self.use.take("queues", size, again=again):
+                again = True
                 await asyncio.sleep(0.05)
             try:
                 yield

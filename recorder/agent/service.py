@@ -23,7 +23,14 @@ __all__ = ["AgentService"]
 class AgentService(agent_pb2_grpc.AgentServicer):
     """Serves one core."""
 
-    def __init__(self, captures: Captures, streams: CaptureStreams, status: Status, roles: Roles) -> None:
+    def __init__(
+        self,
+        captures: Captures,
+        streams: CaptureStreams,
+        status: Status,
+        index: ContainerIndex,
+        roles: Roles,
+    ) -> None:
         self._captures = captures
         self._streams = streams
         self._status = status

@@ -143,6 +143,7 @@ class _Method:
         self.generates = inspect.isasyncgenfunction(self.behaviour)
         """Whether it gives its messages as a generator, else as a value or by `context.write`."""
         self._seconds = limits.request_seconds
+        self._write_seconds = limits.write_seconds
         self._bytes = limits.request_bytes or limits.receive_bytes
 
     async def run(self, requests: Any, context: Any) -> Any:
@@ -158,8 +159,18 @@ class _Method:
                 async for message in messages:
                     content = self.handler.response_serializer(message)
                     del message  # a client that does not read costs its bytes alone
-                    await context.write(content)
+                    await self._write(context, content)
         return None
+
+    async def _write(self, context: Any, content: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._write_seconds):
+                await context.write(content)
+        except TimeoutError as error:
+            raise LimitReached(
+                f"the client has not read for {self._write_seconds:g} s, and others wait for the room that its"
+                " message takes; read faster, or ask for fewer snapshots"
+            ) from error
 
     async def _request(self, requests: Any) -> Any:
         try:
