@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from recorder.cli.arguments import Commands
 from recorder.cli.command import Command, find_user
 from recorder.cli.output import STDOUT
+from recorder.cli.record_selection import add_selected, record_selected, selected
 from recorder.cli.recording import Recording
 from recorder.cli.result import add_options, check_options, emit
 from recorder.cli.signals import FORWARDED, Mask, blocked
-from recorder.cli.status import record_status, say_failure
+from recorder.cli.status import DONE, record_status, say_failure
 from recorder.cli.summary import LiveLine
 from recorder.containers.cgroup import cgroup2_mount, find_cgroup
 from recorder.containers.run import RunCgroup
@@ -39,7 +40,7 @@ GRACE = 10.0
 
 EPILOG = """\
 status: COMMAND's own; 128+N if signal N ended it; 127 COMMAND not found; 126 it cannot be run;
-125 the recording, the writing or (--strict) completeness failed. With --cgroup: 0 when the
+125 the recording, the writing or (--strict) completeness failed. Without a COMMAND: 0 when the
 result is written, also after Ctrl-C, SIGTERM or --duration; 125 else.
 """
 
@@ -48,13 +49,15 @@ def add_parser(commands: Commands) -> None:
     """Declares the command."""
     parser = commands.add_parser(
         "record",
-        help="record a command or a cgroup, and write the profile it needs",
-        description="Record the system calls of COMMAND, or of all that runs in a cgroup, and write the "
-        "seccomp profile that it needs.",
-        usage="recorder record [OPTIONS] (--cgroup PATH | -- COMMAND...)",
+        help="record a command, container, pod, unit or cgroup, and write the profile it needs",
+        description="Record the system calls of COMMAND, or of what runs on this machine already or will, "
+        "and write the seccomp profile that it needs.",
+        usage="recorder record [OPTIONS] (--container ID-OR-NAME | --pod NAMESPACE/NAME[/CONTAINER] | "
+        "--unit NAME | --cgroup PATH | -- COMMAND...)",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_selected(parser)
     add_options(parser)
     parser.add_argument(
         "--duration", type=float, metavar="S", help="end after S seconds (COMMAND gets SIGTERM)"
@@ -120,6 +123,9 @@ def run(options: argparse.Namespace) -> int:
     """Returns the exit status; failures are said on stderr."""
     outcome = _Outcome()
     try:
+        if chosen := selected(options):
+            record_selected(options, chosen)
+            return DONE
         request = _check(options)
         with blocked() as mask:
             command = request.command

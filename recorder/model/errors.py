@@ -9,6 +9,7 @@
     │   ├── InvalidProfile        INVALID_PROFILE
     │   ├── CgroupNotFound        CGROUP_NOT_FOUND
     │   ├── ProcessNotFound       PROCESS_NOT_FOUND
+    │   ├── ContainerNotFound     CONTAINER_NOT_FOUND
     │   ├── InvalidSettings       INVALID_SETTINGS
     │   ├── InvalidCertificate    INVALID_CERTIFICATE
     │   └── BudgetExceeded        BUDGET_EXCEEDED
@@ -103,6 +104,13 @@ class ProcessNotFound(InputError):
 
     code = "PROCESS_NOT_FOUND"
     meaning = "there is no such process, or it ended meanwhile"
+
+
+class ContainerNotFound(InputError):
+    """No runtime of this machine has such a container or pod; or nothing of it ran, or of a unit."""
+
+    code = "CONTAINER_NOT_FOUND"
+    meaning = "there is no such container or pod on this machine, or nothing of what was selected ran"
 
 
 class InvalidSettings(InputError):

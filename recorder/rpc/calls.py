@@ -168,8 +168,8 @@ class _Method:
                 await context.write(content)
         except TimeoutError as error:
             raise LimitReached(
-                f"the client has not read for {self._write_seconds:g} s, and others wait for the room that its"
-                " message takes; read faster, or ask for fewer snapshots"
+                f"the client has not read for {self._write_seconds:g} s, and its message takes the room of"
+                " others; read faster, or ask for fewer snapshots"
             ) from error
 
     async def _request(self, requests: Any) -> Any:

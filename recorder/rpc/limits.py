@@ -23,7 +23,8 @@ A client that does not read: gRPC takes one message of a stream at a time (`awai
 context.write` returns when it has been given to the connection), and gives no more to
 the connection than HTTP/2's flow control and the socket's buffer have room for. So
 it costs one message for each of its streams, and what the kernel buffers for its
-connection, for `write_seconds` at most: then the call ends. Whoever writes must wait for `write`, and make the next message only then.
+connection, for `write_seconds` at most: then the call ends. Whoever writes must wait
+for `write`, and make the next message only then.
 """
 
 from __future__ import annotations
