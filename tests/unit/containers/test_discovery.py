@@ -29,3 +29,16 @@ def test_each_runtime_is_given_once(tmp_path):
                 assert discovery() == []
 
     asyncio.run(body())
+
+
+def test_a_socket_is_asked_what_it_speaks(tmp_path):
+    """Docker answers HTTP, a CRI runtime does not; nor does nobody."""
+
+    async def body():
+        discovery = Discovery(tmp_path)
+        async with serving(tmp_path / "cri.sock"), docker(tmp_path / "docker.sock"):
+            names = ("cri.sock", "docker.sock", "none.sock")
+            found = [await asyncio.to_thread(discovery.at, tmp_path / name) for name in names]
+            assert managers(found) == [Manager.CRI, Manager.DOCKER, Manager.CRI]
+
+    asyncio.run(body())

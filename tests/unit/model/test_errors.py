@@ -40,6 +40,7 @@ def test_codes_are_the_agreed_ones():
         "INVALID_CERTIFICATE",
         "ADDRESS_IN_USE",
         "PROCESS_NOT_FOUND",
+        "CONTAINER_NOT_FOUND",
         "RUNTIME_UNREACHABLE",
         "NOT_RECORDABLE",
         "UNREACHABLE",
