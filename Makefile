@@ -19,6 +19,8 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) \
 	-Wall -Wextra -Werror -Wno-unused-parameter \
 	-I/usr/include/$(MACHINE)-linux-gnu
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,recorder/kernel/objects/%.bpf.o,$(wildcard bpf/*.bpf.c))
+# What bcc compiles on the node is installed as it is.
+BCC_SOURCES := $(patsubst bpf/%,recorder/kernel/objects/bcc/%,$(wildcard bpf/*.bcc.* bpf/*_bcc.h) bpf/recorder.h bpf/syscall_abi.h)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,13 +54,17 @@ lint: setup ## ruff, formatting, who may import whom
 type: setup ## mypy --strict
 	.venv/bin/mypy
 
-bpf: $(BPF_OBJECTS) ## compile bpf/*.bpf.c
+bpf: $(BPF_OBJECTS) $(BCC_SOURCES) ## compile bpf/*.bpf.c
 
 recorder/kernel/objects/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) Makefile
 	@mkdir -p $(@D)
 	clang $(BPF_CFLAGS) -c $< -o $@.new
 	llvm-strip -g $@.new
 	@mv $@.new $@
+
+recorder/kernel/objects/bcc/%: bpf/%
+	@mkdir -p $(@D)
+	@cp $< $@
 
 proto: setup ## generate the Python stubs from proto/
 	$(PYTHON) scripts/generate_stubs.py
@@ -68,6 +74,6 @@ bench: setup bpf ## what a recorded system call costs (root)
 	$(PYTHON) -m benchmarks.start_cost
 
 clean: ## remove what was built; .venv stays
-	rm -rf build recorder/kernel/objects/*.o recorder/kernel/objects/*.new .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf build recorder/kernel/objects/bcc recorder/kernel/objects/*.o recorder/kernel/objects/*.new .pytest_cache .mypy_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 	find recorder tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +

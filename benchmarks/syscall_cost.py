@@ -25,8 +25,10 @@ from benchmarks.compile import BuildError, compile_bpf, compile_program
 from benchmarks.empty_program import EmptyProgram
 from benchmarks.loop import SyscallLoop
 from recorder.containers.cgroup import Cgroup, make_cgroup, own_cgroup
+from recorder.kernel.backend import Backend
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
+from recorder.kernel.loaders import load
 from recorder.kernel.spec import Bounds, syscalls_spec
 from recorder.model.errors import RecorderError
 
@@ -67,7 +69,7 @@ def _remove(cgroup: Cgroup) -> None:
 
 
 @contextmanager
-def _recording(backend: LibbpfBackend, cgroup: Cgroup, *, seen: bool) -> Iterator[None]:
+def _recording(backend: Backend, cgroup: Cgroup, *, seen: bool) -> Iterator[None]:
     """The recorder records `cgroup`; seen: whether the loop's calls are to be found in it."""
     target = backend.add(cgroup.id, SlotMode.MODE_EXEC, late=True)
     try:
@@ -99,6 +101,8 @@ MEANINGS = {
     "recorded": "the loop is recorded",
     "not_recorded": "another cgroup is recorded",
     "in_setup": "recorded, a task in set-up beside it",
+    "bcc_recorded": "by loader bcc: the loop is recorded",
+    "bcc_not_recorded": "by loader bcc: another cgroup is recorded",
 }
 
 
@@ -109,6 +113,33 @@ def _sample(loop: SyscallLoop, variants: Mapping[str, Variant]) -> dict[str, flo
         for name in random.sample(list(variants), len(variants)):
             with variants[name]():
                 fastest[name] = min(fastest[name], loop.run(BATCHES, CALLS))
+    return fastest
+
+
+@contextmanager
+def _bcc() -> Iterator[Backend | None]:
+    """Loaded once, since bcc compiles for seconds; None, with a line on stderr, where it cannot be."""
+    try:
+        backend = load("bcc", Bounds()).backend
+    except RecorderError as error:
+        print(f"syscall_cost: without bcc: {error}", file=sys.stderr)
+        yield None
+        return
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+def _sample_bcc(loop: SyscallLoop, ground: Ground, backend: Backend) -> dict[str, float]:
+    """As _sample, but attached once for all passes: a classic tracepoint detaches in 80 ms."""
+    fastest = {}
+    for name, cgroup, seen in (
+        ("bcc_recorded", ground.own, True),
+        ("bcc_not_recorded", ground.other, False),
+    ):
+        with _recording(backend, cgroup, seen=seen):
+            fastest[name] = min(loop.run(BATCHES, CALLS) for _ in range(PASSES))
     return fastest
 
 
@@ -134,14 +165,17 @@ def _round(loop: SyscallLoop, ground: Ground, empty: Path) -> dict[str, float]:
 
 def measure(rounds: int) -> Mapping[str, list[float]]:
     """By variant, ns per call in each round."""
-    with tempfile.TemporaryDirectory(prefix="recorder-bench-") as folder, _ground() as ground:
+    with tempfile.TemporaryDirectory(prefix="recorder-bench-") as folder, _ground() as ground, _bcc() as bcc:
         empty = compile_bpf("empty.bpf.c", Path(folder))
         loop = SyscallLoop(compile_program("syscall_loop.c", Path(folder)), ground.own)
         try:
-            samples = [_round(loop, ground, empty) for _ in range(rounds)]
+            samples = [
+                _round(loop, ground, empty) | (_sample_bcc(loop, ground, bcc) if bcc else {})
+                for _ in range(rounds)
+            ]
         finally:
             loop.close()
-    return {name: [sample[name] for sample in samples] for name in MEANINGS}
+    return {name: [sample[name] for sample in samples] for name in MEANINGS if name in samples[0]}
 
 
 def evaluate(samples: Mapping[str, list[float]]) -> Mapping[str, Mapping[str, Any]]:

@@ -21,10 +21,12 @@
 #define X32_EXECVE 520
 #define X32_EXECVEAT 545
 
+#ifndef RECORDER_BCC
 static __always_inline int is_compat(struct task_struct *task)
 {
 	return task->thread_info.status & TS_COMPAT;
 }
+#endif
 
 #elif defined(__TARGET_ARCH_arm64)
 
@@ -35,19 +37,21 @@ static __always_inline int is_compat(struct task_struct *task)
 #define COMPAT_EXECVE 11
 #define COMPAT_EXECVEAT 387
 
+#ifndef RECORDER_BCC
 static __always_inline int is_compat(struct task_struct *task)
 {
 	return !!(task->thread_info.flags & TIF_32BIT);
 }
+#endif
 
 #else
 #error "no ABI rule for this architecture"
 #endif
 
 /* The call's bit in the bitmaps; NO_BIT if no kernel has that number. */
-static __always_inline __u32 call_bit(struct task_struct *task, long number)
+static __always_inline __u32 bit_of(int compat, long number)
 {
-	if (is_compat(task))
+	if (compat)
 		return (__u64)number < X32_FIRST - COMPAT_FIRST ? COMPAT_FIRST + number : NO_BIT;
 	if ((__u64)number < COMPAT_FIRST - NATIVE_FIRST)
 		return NATIVE_FIRST + number;
@@ -57,6 +61,13 @@ static __always_inline __u32 call_bit(struct task_struct *task, long number)
 #endif
 	return NO_BIT;
 }
+
+#ifndef RECORDER_BCC
+static __always_inline __u32 call_bit(struct task_struct *task, long number)
+{
+	return bit_of(is_compat(task), number);
+}
+#endif
 
 static __always_inline int bit_is_exec(__u32 bit)
 {

@@ -119,6 +119,19 @@ install_missing() {
 	[ ${#missing[@]} -eq 0 ] || fail "installed, but still not found: ${lacks[*]}"
 }
 
+# Loader bcc compiles with kernel headers: the running kernel's, or, where the archive has none for
+# it (a kernel that somebody built), the distribution's, which will do for commands and plain cgroups.
+headers_entry() {
+	local release architecture
+	release=$(uname -r)
+	if apt-cache show "linux-headers-$release" >/dev/null 2>&1; then
+		echo "linux-headers-$release=/lib/modules/$release/build/include/generated/autoconf.h"
+	else
+		architecture=$(dpkg --print-architecture 2>/dev/null || echo amd64)
+		echo "linux-headers-$architecture=/lib/modules/*/build/include/generated/autoconf.h"
+	fi
+}
+
 # --- the virtual environment
 
 make_environment() {
@@ -154,6 +167,7 @@ done
 [ ${#todo[@]} -gt 0 ] || exit 0
 
 [ "$(uname -s)" = Linux ] || fail "the recorder needs Linux, this is $(uname -s)"
+packages_test+=("$(headers_entry)")
 wanted=()
 for group in "${todo[@]}"; do
 	declare -n list="packages_$group"

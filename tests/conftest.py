@@ -86,7 +86,7 @@ def remove_cgroup(path: Path, seconds: float = 10) -> None:
     """Kill what is in a cgroup and its children, and remove them; raises TimeoutError after `seconds`."""
     end = time.monotonic() + seconds
     while path.exists():
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # the latter: no file can be made here
             kill = path / "cgroup.kill"  # Linux 5.14
             kill.write_text("1")
         for folder, _, _ in sorted(os.walk(path), reverse=True):

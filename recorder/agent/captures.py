@@ -143,6 +143,13 @@ class Captures:
         self._save = save
         self._captures: dict[str, Capture] = {}
         self._others: set[Capture] = set()  # without a name
+        index.subscribe(self._look)
+
+    def _look(self) -> None:
+        """What a pod's capture waits for is a change of what the runtimes know."""
+        for each in self.all():
+            if each.connected and self.over(each):
+                each.changed.set()
 
     def all(self) -> list[Capture]:
         """Those that are there, by their names, then those without."""

@@ -198,7 +198,7 @@ class Tracker:
     async def add(self, subject: Subject, mode: SlotMode, asker: Asker | None = None) -> Tracked:
         """A slot for a cgroup that is there; `asker`'s at once. Raises CgroupNotFound or BpfError."""
         cgroup = Cgroup(self._mount / subject.path.lstrip("/"), self._mount)
-        known = await self._standing(cgroup.id)
+        known = await self._standing(cgroup.id) or self._meet(cgroup.id)
         if known:
             if asker:
                 known.askers.add(asker)
@@ -214,6 +214,13 @@ class Tracker:
             asker.touched(tracked)
         self._enter(tracked)
         return tracked
+
+    def _meet(self, identity: int) -> Tracked | None:
+        """The slot that the kernel side made for a cgroup, if the event of that was not read yet."""
+        for target in self._backend.targets():
+            if target.cgroup_id == identity and (target.slot, target.generation) not in self._tracked:
+                self._enter(self._new(target, self._backend.ledger()))
+        return self._by_cgroup.get(identity)
 
     async def _standing(self, identity: int) -> Tracked | None:
         """The slot of a cgroup that is not being given back; that takes some milliseconds."""

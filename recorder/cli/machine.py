@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from recorder.containers.cgroup import cgroup2_mount
+from recorder.kernel.headers import find_headers
 from recorder.kernel.libbpf import SONAME, Libbpf
-from recorder.kernel.libbpf_backend import LibbpfBackend
-from recorder.kernel.loaded import OLDEST_KERNEL, kernel_version
+from recorder.kernel.loaded import kernel_version
+from recorder.kernel.loaders import OLDEST_KERNEL, load
 from recorder.kernel.preemption import KERNEL_BTF
-from recorder.kernel.spec import Bounds, object_path, syscalls_spec
+from recorder.kernel.spec import Bounds, object_path
 from recorder.model.errors import RecorderError
 
 
@@ -30,7 +32,7 @@ class Finding:
 def _kernel() -> Finding:
     release = os.uname().release
     good = kernel_version(release) >= OLDEST_KERNEL
-    return Finding("kernel", good, True, f"Linux {release}", "boot Linux 5.15 or newer")
+    return Finding("kernel", good, True, f"Linux {release}", "boot Linux 5.8 or newer, better 5.15")
 
 
 def _machine() -> Finding:
@@ -46,7 +48,30 @@ def _privileges() -> Finding:
 def _btf() -> Finding:
     there = KERNEL_BTF.exists()
     found = str(KERNEL_BTF) if there else f"no {KERNEL_BTF}"
-    return Finding("BTF", there, True, found, "boot a kernel built with CONFIG_DEBUG_INFO_BTF")
+    remedy = "boot a kernel built with CONFIG_DEBUG_INFO_BTF; without it, what loader bcc needs is needed"
+    return Finding("BTF", there, False, found, remedy)
+
+
+def _bcc() -> Finding:
+    # Only found, not imported: that would bring LLVM into this process.
+    there = find_spec("bcc") is not None
+    found = "installed" if there else "not installed; only loader bcc needs it"
+    return Finding("bcc", there, False, found, "apt-get install python3-bpfcc")
+
+
+def _headers() -> Finding:
+    system = os.uname()
+    try:
+        headers = find_headers(system.release, system.machine, os.environ)
+    except RecorderError as error:
+        return Finding(
+            "headers",
+            False,
+            False,
+            "no kernel headers; only loader bcc needs them",
+            str(error),
+        )
+    return Finding("headers", True, False, str(headers))
 
 
 def _cgroup2() -> Finding:
@@ -80,12 +105,13 @@ def _object() -> Finding:
 def _load() -> Finding:
     """The proof: what the kernel says when asked."""
     try:
-        LibbpfBackend(syscalls_spec(Bounds(slots=1))).close()
+        loaded = load("auto", Bounds(slots=1))
     except RecorderError as error:
         return Finding(
-            "loading", False, True, f"{error.code}: {str(error).splitlines()[0]}", "see the points above"
+            "loader", False, True, f"{error.code}: {str(error).splitlines()[0]}", "see the points above"
         )
-    return Finding("loading", True, True, "the kernel takes the recorder's programs (loader libbpf)")
+    loaded.backend.close()
+    return Finding("loader", True, True, f"{loaded.backend.loader}, {loaded.why}")
 
 
 def _bpffs() -> Finding:
@@ -125,6 +151,8 @@ POINTS: tuple[Callable[[], Finding], ...] = (
     _cgroup2,
     _libbpf,
     _object,
+    _bcc,
+    _headers,
     _load,
     _bpffs,
     _lsms,

@@ -20,8 +20,9 @@ from recorder.cli.status import DONE, record_status, say_failure
 from recorder.cli.summary import LiveLine
 from recorder.containers.cgroup import cgroup2_mount, find_cgroup
 from recorder.containers.run import RunCgroup
-from recorder.kernel.libbpf_backend import LibbpfBackend
-from recorder.kernel.spec import Bounds, syscalls_spec
+from recorder.kernel.backend import Backend
+from recorder.kernel.loaders import LOADERS, load
+from recorder.kernel.spec import Bounds
 from recorder.model.errors import (
     Incomplete,
     InternalError,
@@ -70,6 +71,13 @@ def add_parser(commands: Commands) -> None:
         "--kill-on-exit",
         action="store_true",
         help="if the recorder is killed, kill COMMAND and all it started",
+    )
+    parser.add_argument(
+        "--loader",
+        choices=LOADERS,
+        default="auto",
+        help="what loads the BPF programs: auto (default) takes libbpf where the kernel can, and bcc, which "
+        "compiles with kernel headers, where it cannot",
     )
     parser.add_argument("--cgroup", metavar="PATH", help="record this cgroup and those below it")
     parser.add_argument(
@@ -129,7 +137,9 @@ def run(options: argparse.Namespace) -> int:
         request = _check(options)
         with blocked() as mask:
             command = request.command
-            record = _record_command(request, mask, outcome) if command else _record_cgroup(request)
+            record = _record_command(request, mask, outcome) if command else _record_cgroup(request, outcome)
+        if outcome.loader:
+            print(f"recorder: loader: {outcome.loader}", file=sys.stderr)
         _write(request, record)
     except RecorderError as error:
         if outcome.status is not None:
@@ -150,19 +160,23 @@ def _write(request: _Request, record: Record) -> None:
 
 @dataclass(slots=True)
 class _Outcome:
-    """COMMAND's status, once it has ended."""
+    """COMMAND's status, once it has ended; which loader `auto` took, and why."""
 
     status: int | None = None
+    loader: str = ""
 
 
-def _backend() -> LibbpfBackend:
-    return LibbpfBackend(syscalls_spec(Bounds()))
+def _backend(request: _Request, outcome: _Outcome) -> Backend:
+    loaded = load(request.options.loader, Bounds())
+    if loaded.why:
+        outcome.loader = f"{loaded.backend.loader}, {loaded.why}"
+    return loaded.backend
 
 
 def _record_command(request: _Request, mask: Mask, outcome: _Outcome) -> Record:
     options = request.options
     user = find_user(options.user, dict(os.environ))
-    backend = _backend()
+    backend = _backend(request, outcome)
     try:
         place = RunCgroup()
         try:
@@ -214,10 +228,10 @@ def _follow(
             return
 
 
-def _record_cgroup(request: _Request) -> Record:
+def _record_cgroup(request: _Request, outcome: _Outcome) -> Record:
     options = request.options
     cgroup = find_cgroup(options.cgroup)
-    backend = _backend()
+    backend = _backend(request, outcome)
     live = LiveLine(sys.stderr)
     try:
         recording = Recording(backend, cgroup, options.phases, request.name)

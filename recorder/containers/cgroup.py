@@ -10,6 +10,8 @@ import contextlib
 import errno
 import os
 import re
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +105,23 @@ class Cgroup:
         return "populated 1" in events
 
     def kill(self) -> None:
-        """SIGKILL to all in it and below it, at once (5.14)."""
-        (self.path / "cgroup.kill").write_text("1")
+        """SIGKILL to all in it and below it: at once (5.14), or to one after the other until none is left."""
+        switch = self.path / "cgroup.kill"
+        if switch.exists():
+            switch.write_text("1")
+        else:
+            self._kill_each()
+
+    def _kill_each(self, rounds: int = 500) -> None:
+        """Again and again, since they may fork meanwhile; gives up after `rounds`, 10 ms each."""
+        for _ in range(rounds):
+            if not self.populated():
+                return
+            for pid in self.pids():
+                if pid:  # 0: of another pid namespace, out of reach
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
 
     def remove(self) -> bool:
         """Removes it and its descendants; False, and nothing is touched, if a task is left in one of them."""

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import sys
 from typing import Generic, TypeVar
 
 Struct = TypeVar("Struct", bound=ctypes.Structure)
 
 
 class SharedArray(Generic[Struct]):
-    """A read-only view: each element is copied when asked for, without a system call.
+    """A view, read-only by default: each element is copied when asked for, without a system call.
 
     Counters and bits only grow while an element belongs to one target, so a copy that
     races with a writer is merely a moment older in places.
     """
 
-    def __init__(self, fd: int, element: type[Struct], count: int) -> None:
+    def __init__(self, fd: int, element: type[Struct], count: int, *, writable: bool = False) -> None:
         self._element = element
         self._size = ctypes.sizeof(element)
         self._count = count
         length = -(-self._size * count // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._map = mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ)
+        access = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
+        self._map = mmap.mmap(fd, length, mmap.MAP_SHARED, access)
 
     def __len__(self) -> int:
         return self._count
@@ -30,6 +32,16 @@ class SharedArray(Generic[Struct]):
         if not 0 <= index < self._count:
             raise IndexError(index)
         return self._element.from_buffer_copy(self._map, index * self._size)
+
+    def store(self, index: int, field: str, value: int) -> None:
+        """Writes one integer field of an element; the others stay as they are."""
+        place = getattr(self._element, field)
+        start = index * self._size + place.offset
+        self._map[start : start + place.size] = value.to_bytes(place.size, sys.byteorder)
+
+    def mark(self, index: int, field: str, position: int) -> None:
+        """Writes 1 to one byte of a field of bytes."""
+        self._map[index * self._size + getattr(self._element, field).offset + position] = 1
 
     def close(self) -> None:
         """Unmaps; may be repeated."""

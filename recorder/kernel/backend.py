@@ -68,7 +68,7 @@ class Backend(Protocol):
 
         late: it may have tasks already, so its workload has started; mount_namespace: of
         its tasks, 0 if not known. Raises BpfLimit when no slot or no place is free, or it
-        is recorded already.
+        is recorded already, and MissingHeaders for a mode whose phases the loader cannot tell here.
         """
 
     def adopt(self, target: Target, children: Iterable[int]) -> None:

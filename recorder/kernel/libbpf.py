@@ -40,6 +40,8 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map_lookup_elem": (_I, (_I, _P, _P)),
     "bpf_map_delete_elem": (_I, (_I, _P)),
     "bpf_map_get_next_key": (_I, (_I, _P, _P)),
+    "bpf_map_lookup_and_delete_elem": (_I, (_I, _P, _P)),
+    "bpf_map_lookup_batch": (_I, (_I, _P, _P, _P, _P, ctypes.POINTER(_U32), _P)),
     "bpf_obj_pin": (_I, (_I, _S)),
     "bpf_obj_get": (_I, (_S,)),
     "bpf_obj_get_info_by_fd": (_I, (_I, _P, ctypes.POINTER(_U32))),

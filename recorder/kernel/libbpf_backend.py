@@ -15,6 +15,7 @@ from recorder.kernel import layout, pins
 from recorder.kernel.arrays import SharedArray
 from recorder.kernel.backend import Reading, Target, WatchRule
 from recorder.kernel.bitmap import bit_of, calls_of
+from recorder.kernel.final_reading import last_look
 from recorder.kernel.info import program_info
 from recorder.kernel.layout import ControlOp, JoinerState, SlotMode, SlotState
 from recorder.kernel.libbpf import Libbpf, TestRunOptions, reason
@@ -203,22 +204,29 @@ class LibbpfBackend:
             if (value.slot, value.generation) == (target.slot, target.generation):
                 yield value
 
+    def _waiting(self, target: Target) -> list[layout.Joiner]:
+        """Copies of the target's joiners whose phase is open and that have called something."""
+        found = []
+        for joiner in self._joiners(target):
+            if joiner.state in _OPEN_JOINERS and any(joiner.bits):
+                found.append(layout.Joiner.from_buffer_copy(joiner))
+        return found
+
     def read(self, target: Target, *, final: bool = False) -> Reading:
         """As Backend.read."""
-        counts: dict[str, int] = {}
-        still_open = [0] * layout.BITMAP_WORDS
+        waiting: list[layout.Joiner] = []
         if final:
-            # Before the slot: bits that leave an entry now are then seen in the slot.
-            for joiner in self._joiners(target):
-                if joiner.state in _OPEN_JOINERS and any(joiner.bits):
-                    undecided = joiner.state == JoinerState.JOINER_UNDECIDED
-                    cause = "joiner_without_exec" if undecided else "undecided"
-                    counts[cause] = counts.get(cause, 0) + 1
-                    still_open = [a | b for a, b in zip(still_open, joiner.bits, strict=True)]
-        slot = self._slots[target.slot]
+            slot, waiting = last_look(lambda: self._slots[target.slot], lambda: self._waiting(target))
+        else:
+            slot = self._slots[target.slot]
         if slot.generation != target.generation:
             return Reading(target, 0, 0, True, False, False, {}, Ledger({"slot_reused": 1}))
-        workload = [a | b for a, b in zip(slot.workload, still_open, strict=True)]
+        counts: dict[str, int] = {}
+        workload = list(slot.workload)
+        for joiner in waiting:
+            cause = "joiner_without_exec" if joiner.state == JoinerState.JOINER_UNDECIDED else "undecided"
+            counts[cause] = counts.get(cause, 0) + 1
+            workload = [a | b for a, b in zip(workload, joiner.bits, strict=True)]
         for cause in ("unknown_number", "joiners_full", "children_full", "table_full", "joiner_without_exec"):
             counts[cause] = counts.get(cause, 0) + getattr(slot, cause)
         if final and not slot.started and any(slot.setup):

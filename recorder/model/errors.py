@@ -20,6 +20,7 @@
     │   ├── NotPermitted          NOT_PERMITTED
     │   ├── MissingObject         MISSING_OBJECT
     │   ├── MissingLibrary        MISSING_LIBRARY
+    │   ├── MissingHeaders        MISSING_HEADERS
     │   ├── AddressInUse          ADDRESS_IN_USE
     │   ├── NotRecordable         NOT_RECORDABLE
     │   ├── RuntimeUnreachable    RUNTIME_UNREACHABLE
@@ -178,6 +179,13 @@ class MissingLibrary(MachineError):
 
     code = "MISSING_LIBRARY"
     meaning = "a shared library (libbpf) is not installed, or too old"
+
+
+class MissingHeaders(MachineError):
+    """Kernel headers for the bcc loader; the message names the package and what was looked for."""
+
+    code = "MISSING_HEADERS"
+    meaning = "the kernel headers that the bcc loader needs are not installed, or are of another kernel"
 
 
 class AddressInUse(MachineError):

@@ -103,6 +103,13 @@ CAUSES: Mapping[str, Cause] = _table(
             "record again; if it stays, look for other tracing programs on the machine",
         ),
         Cause(
+            "abi_unknown",
+            Severity.LOSS,
+            "the instruction that made a call could not be read, so its ABI is not known, and the call is not"
+            " recorded (loader bcc, with another kernel's headers)",
+            "install the kernel's own headers, or record again",
+        ),
+        Cause(
             "identity_unknown",
             Severity.LOSS,
             "no runtime knew the container any more when it was asked: its record is whole, without a name",

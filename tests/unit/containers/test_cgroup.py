@@ -205,6 +205,15 @@ class TestKernel:
             cgroup.kill()
             assert (one.wait(), two.wait()) == (137, 137)
 
+    def test_kill_before_5_14_ends_them_one_by_one(self, cgroup, scratch_cgroup):
+        """Those that they fork meanwhile too."""
+        below = scratch_cgroup("below", cgroup.path)
+        words = ["sh", "-c", 'echo 0 >"$0/cgroup.procs"; while :; do sleep 0.1; done', below]
+        with Guest(cgroup.path) as guest, subprocess.Popen(words) as forking:
+            cgroup._kill_each()
+            assert (guest.wait(), forking.wait(10)) == (128 + 9, -9)
+        assert not cgroup.populated()
+
     def test_an_empty_tree_is_removed_as_a_whole(self, cgroup):
         (cgroup.path / "a" / "b").mkdir(parents=True)
         (cgroup.path / "c").mkdir()

@@ -35,6 +35,7 @@ def test_codes_are_the_agreed_ones():
         "INTERRUPTED",
         "MISSING_OBJECT",
         "MISSING_LIBRARY",
+        "MISSING_HEADERS",
         "INTERNAL",
         "INVALID_SETTINGS",
         "INVALID_CERTIFICATE",

@@ -9,6 +9,8 @@ from tests.unit.model.strategies import ledgers, unknown_causes
 LOSSES = {
     "slots_full",
     "table_full",
+    "roots_full",
+    "identity_unknown",
     "slot_reused",
     "attached_late",
     "unnamed_number",
@@ -16,6 +18,7 @@ LOSSES = {
     "children_full",
     "no_boundary",
     "program_missed",
+    "abi_unknown",
     "agent_lost",
     "restart_without_state",
 }

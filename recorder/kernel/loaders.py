@@ -1,0 +1,88 @@
+"""Which loader: libbpf where the kernel can, bcc where it cannot, and why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recorder.kernel.backend import Backend
+from recorder.kernel.preemption import KERNEL_BTF
+from recorder.kernel.spec import Bounds
+from recorder.model.errors import (
+    BpfLoadError,
+    MissingLibrary,
+    MissingObject,
+    NoBtf,
+    RecorderError,
+    UnsupportedKernel,
+)
+
+LOADERS = ("auto", "libbpf", "bcc")
+OLDEST_KERNEL = (5, 8)
+"""bcc's: ring buffers, and CLOCK_BOOTTIME in a program. libbpf's is recorder.kernel.loaded's."""
+
+# What another loader may be the answer to. Not a missing privilege, a bound or a layout.
+_OTHER_MAY_WORK = (NoBtf, UnsupportedKernel, BpfLoadError, MissingLibrary, MissingObject)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A backend, and why it is this one: a clause for a person, '' if it was asked for."""
+
+    backend: Backend
+    why: str
+
+
+def _libbpf(bounds: Bounds) -> Backend:
+    from recorder.kernel.libbpf_backend import LibbpfBackend
+    from recorder.kernel.spec import syscalls_spec
+
+    return LibbpfBackend(syscalls_spec(bounds))
+
+
+def _bcc(bounds: Bounds) -> Backend:
+    # Here and not above: it costs a process that loads by libbpf memory for nothing.
+    from recorder.kernel.bcc_backend import BccBackend
+    from recorder.kernel.bcc_spec import bcc_spec
+    from recorder.kernel.headers import find_headers
+
+    system = os.uname()
+    headers = find_headers(system.release, system.machine, os.environ)
+    return BccBackend(bcc_spec(bounds, headers), headers)
+
+
+OPENERS: Mapping[str, Callable[[Bounds], Backend]] = {"libbpf": _libbpf, "bcc": _bcc}
+
+
+def load(
+    loader: str,
+    bounds: Bounds,
+    *,
+    kernel_btf: Path = KERNEL_BTF,
+    openers: Mapping[str, Callable[[Bounds], Backend]] = OPENERS,
+) -> Loaded:
+    """A backend by the named loader, or by the first of auto's that works.
+
+    Raises what the loader raises; for auto, bcc's error, with libbpf's behind it.
+    """
+    if loader != "auto":
+        return Loaded(openers[loader](bounds), "")
+    if kernel_btf.exists():
+        try:
+            backend = openers["libbpf"](bounds)
+            return Loaded(backend, f"since {kernel_btf} is there and the kernel takes the programs")
+        except _OTHER_MAY_WORK as error:
+            refusal: RecorderError = error
+            why = f"since libbpf cannot: {str(error).splitlines()[0]}"
+    else:
+        refusal = NoBtf(f"{kernel_btf} is missing: the kernel was built without CONFIG_DEBUG_INFO_BTF")
+        why = f"since there is no {kernel_btf}, which libbpf needs"
+    try:
+        return Loaded(openers["bcc"](bounds), why)
+    except RecorderError as error:
+        first, _, detail = str(error).partition("\n")
+        text = f"{first} (auto took bcc {why})"
+        error.args = (f"{text}\n{detail}" if detail else text,)
+        raise error from refusal
