@@ -50,7 +50,7 @@ class CaptureStreams:
             if capture.streams != stream:
                 raise Unreachable("another client has taken this capture over")
             if self.captures.over(capture):
-                async with self._room(snapshot := self.captures.finish(capture)):
+                async with self._room(snapshot := await self.captures.finish(capture)):
                     yield pb.CaptureResponse(snapshot=snapshot)
                 return
             if not capture.changed.is_set():

@@ -322,10 +322,10 @@ class Captures:
             return False
         return capture.selection.over(self._index.containers().values())
 
-    def finish(self, capture: Capture) -> pb.Snapshot:
+    async def finish(self, capture: Capture) -> pb.Snapshot:
         """Its last word: what it saw in all."""
         for tracked in self._tracker.of(capture):
-            capture.keep(self._tracker.last_observation(tracked))
+            capture.keep(await self._tracker.last_observation(tracked))
         return pb.Snapshot(record=to_message(capture.record(())), final=True)
 
     async def end(self, capture: Capture) -> None:

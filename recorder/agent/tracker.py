@@ -23,7 +23,7 @@ from recorder.containers.cgroup import Cgroup
 from recorder.containers.container import Container
 from recorder.containers.index import ContainerIndex
 from recorder.containers.place import Place, place_of, unit_of
-from recorder.kernel.backend import Backend, Target
+from recorder.kernel.backend import Backend, Reading, Target
 from recorder.kernel.bitmap import call_of
 from recorder.kernel.layout import EventKind, SlotMode
 from recorder.kernel.ring import RingEvent
@@ -139,12 +139,16 @@ class Tracker:
     def observation(self, tracked: Tracked) -> Observation:
         """What was seen of a slot so far."""
         if tracked.observation is None:
-            tracked.observation = self._observe(tracked, final=False)
+            tracked.observation = self._observe(tracked, self._backend.read(tracked.target))
         return tracked.observation
 
-    def last_observation(self, tracked: Tracked) -> Observation:
+    async def last_observation(self, tracked: Tracked) -> Observation:
         """What was seen of a slot in all, for an asker that ends while it goes on."""
-        return self._observe(tracked, final=True)
+        return self._observe(tracked, await self._read_last(tracked), ended=True)
+
+    async def _read_last(self, tracked: Tracked) -> Reading:
+        # it waits some milliseconds for runs that are under way
+        return await asyncio.to_thread(self._backend.read, tracked.target, final=True)
 
     @property
     def mount(self) -> Path:
@@ -512,8 +516,7 @@ class Tracker:
                 for asker in tracked.askers:
                     asker.touched(tracked)
 
-    def _observe(self, tracked: Tracked, *, final: bool) -> Observation:
-        reading = self._backend.read(tracked.target, final=final)
+    def _observe(self, tracked: Tracked, reading: Reading, *, ended: bool = False) -> Observation:
         causes = {
             "attached_late": int(tracked.late or reading.late),
             "identity_unknown": int(tracked.identified and tracked.unknown),
@@ -527,7 +530,7 @@ class Tracker:
             identity=tracked.subject.identity(),
             ledger=shared_losses(self._backend.ledger(), tracked.base) + Ledger(causes),
             sights=dict(tracked.sights),
-            ended=final,
+            ended=ended,
             runtime=container.runtime if container else "",
             runtime_version=container.runtime_version if container else "",
         )
@@ -550,13 +553,14 @@ class Tracker:
         living = [each for each in leaving if not each.ended]
         if living:
             await asyncio.to_thread(self._backend.drop, *(each.target for each in living))
+        leaving = [each for each in leaving if self._tracked.get(each.key) is each]
+        owed = [each for each in leaving if each.askers]
+        readings = dict(zip(owed, await asyncio.gather(*map(self._read_last, owed)), strict=True))
+        # events that came since it was last looked at: times of its last first sights
+        await self._take(self._backend.events())
         for tracked in leaving:
-            if self._tracked.get(tracked.key) is not tracked:
-                continue
-            if tracked.askers:
-                # events that came since it was last looked at: times of its last first sights
-                await self._take(self._backend.events())
-                observation = self._observe(tracked, final=True)
+            if tracked in readings and tracked.askers:
+                observation = self._observe(tracked, readings[tracked], ended=True)
                 if not await self._store(tracked, observation):
                     continue
                 for asker in list(tracked.askers):

@@ -360,6 +360,23 @@ class BccBackend:
             if self._spec.structures or name != "on_end"
         )
 
+    def use(self) -> Mapping[str, tuple[int, int]]:
+        """As Backend.use."""
+        state = self._state[0]
+        slots = [
+            slot
+            for index in range(1, len(self._slots))
+            if (slot := self._slots[index]).state != SlotState.SLOT_FREE
+        ]
+        children = max((slot.adopted for slot in slots), default=0)
+        return {
+            "slots": (len(slots), state.slots_full),
+            "children": (children, sum(slot.children_full + slot.not_adopted for slot in slots)),
+            "joiners": (sum(1 for _ in self._joiners.items()), state.joiners_full),
+            "roots": (len(self.watched()), state.roots_full),
+            "ring": (0, state.ring_full),
+        }
+
     def runs(self) -> Mapping[str, tuple[int, int]]:
         """As Backend.runs."""
         found = {name: program_info(self._libbpf, fd) for name, fd in self._programs.items()}
