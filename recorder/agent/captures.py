@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from recorder.agent.budget import Use
+from recorder.agent.observation import unrecorded
 from recorder.agent.selection import (
     CgroupSelection,
     ContainerSelection,
@@ -64,6 +65,7 @@ class Capture:
         self.away_since = time.monotonic()
         self.seen = False
         self._ended: dict[Source, Observation] = {}
+        self._missed: dict[str, Identity] = {}  # by container id
 
     @property
     def durable(self) -> bool:
@@ -93,6 +95,12 @@ class Capture:
         self.seen = True
         self.changed.set()
 
+    def missed(self, container: Container) -> None:
+        """What its record would have is lost, as long as it has none."""
+        self._missed[container.id] = container.identity()
+        self.seen = True
+        self.changed.set()
+
     def ended(self, tracked: Tracked, observation: Observation) -> None:
         """Kept until the client has it all."""
         self.keep(observation)
@@ -114,9 +122,12 @@ class Capture:
         """Of what has ended."""
         return self._ended.keys()
 
-    def record(self, running: Iterable[Observation]) -> Record:
-        """All that was seen."""
-        return Record((*self._ended.values(), *running))
+    def record(self, running: Iterable[Observation], node: str) -> Record:
+        """All that was seen; of a container that found no slot, the loss."""
+        observations = (*self._ended.values(), *running)
+        recorded = {each.identity.container_id for each in observations}
+        missed = (identity for name, identity in self._missed.items() if name not in recorded)
+        return Record((*observations, *(unrecorded(node, each) for each in missed)))
 
     def seconds_left(self) -> float:
         """Until its duration is over; infinite without one."""
@@ -311,7 +322,7 @@ class Captures:
     def snapshot(self, capture: Capture) -> pb.Snapshot:
         """What it saw so far."""
         running = list(self._tracker.of(capture))
-        record = capture.record(map(self._tracker.observation, running))
+        record = capture.record(map(self._tracker.observation, running), self._tracker.node)
         return pb.Snapshot(record=to_message(record), selected=len(running))
 
     def over(self, capture: Capture) -> bool:
@@ -326,7 +337,7 @@ class Captures:
         """Its last word: what it saw in all."""
         for tracked in self._tracker.of(capture):
             capture.keep(await self._tracker.last_observation(tracked))
-        return pb.Snapshot(record=to_message(capture.record(())), final=True)
+        return pb.Snapshot(record=to_message(capture.record((), self._tracker.node)), final=True)
 
     async def end(self, capture: Capture) -> None:
         """It is over; what was kept for it goes."""

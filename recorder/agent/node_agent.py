@@ -110,6 +110,7 @@ class NodeAgent:
         self._stale = asyncio.Event()
         self._tracker.on_change.append(self._stale)
         self._saving = asyncio.Lock()
+        self._planned = asyncio.Event()
 
     # --- the kernel side
 
@@ -257,6 +258,7 @@ class NodeAgent:
     async def _look(self) -> None:
         """What the plan wants and cannot have."""
         while True:
+            await self._planned.wait()
             await asyncio.sleep(1)
             self._reports.look(self._tracker.failed)
 
@@ -270,6 +272,11 @@ class NodeAgent:
             raise
         self._plan = message
         self._reports.plan = plan
+        if plan.recordings:
+            self._planned.set()
+        else:
+            self._planned.clear()
+            self._reports.look({})
         await self._save()
         await self._tracker.changed(self._reports)
         if self._serving:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import time
 from collections.abc import Mapping
@@ -76,6 +77,13 @@ def observe(
         wall_offset_ns=time.time_ns() - now,
         ended=ended,
     )
+
+
+def unrecorded(node: str, identity: Identity) -> Observation:
+    """In place of what a container's record would be that ran and found no slot."""
+    # no cgroup's: the kernel's ids are far smaller
+    number = int(hashlib.sha256(identity.container_id.encode()).hexdigest()[:16], 16)
+    return Observation(Source(node, boot_id(), number, 0), identity, ledger=Ledger({"slots_full": 1}))
 
 
 def shared_losses(now: Ledger, base: Ledger) -> Ledger:

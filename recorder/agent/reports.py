@@ -77,6 +77,9 @@ class Reports:
             self._running[source] = tracked
             self._tell(source)
 
+    def missed(self, container: Container) -> None:
+        """`look` says it."""
+
     def ended(self, tracked: Tracked, observation: Observation) -> None:
         """It is in the spool."""
         self.resume(observation.source)

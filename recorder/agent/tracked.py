@@ -78,6 +78,9 @@ class Asker(Protocol):
     def touched(self, tracked: Tracked) -> None:
         """There is something new of one of its own, or one came."""
 
+    def missed(self, container: Container) -> None:
+        """One of its own runs, and found no slot."""
+
     def ended(self, tracked: Tracked, observation: Observation) -> None:
         """All that there will be of one of its own; its slot is given back afterwards."""
 

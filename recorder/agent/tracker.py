@@ -151,6 +151,11 @@ class Tracker:
         return await asyncio.to_thread(self._backend.read, tracked.target, final=True)
 
     @property
+    def node(self) -> str:
+        """Whose slots these are."""
+        return self._node
+
+    @property
     def mount(self) -> Path:
         """Of cgroup v2."""
         return self._mount
@@ -261,6 +266,8 @@ class Tracker:
                 if self.failed.get(container.id) != str(error):
                     _LOG.error("container %s is not recorded: %s", container.id, error)
                 self.failed[container.id] = str(error)
+                for asker in wanted:
+                    asker.missed(container)
                 continue
             self.failed.pop(container.id, None)
             self._match(tracked)
@@ -345,6 +352,8 @@ class Tracker:
         self._use.give("first_sights", len(tracked.sights))
         if tracked.reading:
             self._children_refused += tracked.reading.ledger.counts.get("children_full", 0)
+        if self.failed:
+            self._look.set()  # there is room now
         self._tell()
 
     def _tell(self) -> None:
