@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -47,6 +48,7 @@ TICK = 0.25  # seconds between two looks while something is recorded
 SWEEP = 20  # ticks between two looks at every slot: what a lost event would have said
 REFRESH = 40  # ticks between two scans of the tree of cgroups
 LEAVING_LOOKS = 250
+UNKNOWN = 60.0  # seconds that a living container of which no runtime knows keeps its slot
 _AGAIN = (0.25, 10.0)  # seconds, from and to, between two questions to a runtime that did not answer
 
 _PHASES = {mode: name for name, mode in MODES.items()}
@@ -375,7 +377,7 @@ class Tracker:
             self._match(tracked)
             self._settle(tracked)
             return
-        delay = _AGAIN[0]
+        delay, since = _AGAIN[0], time.monotonic()
         while self._tracked.get(tracked.key) is tracked:
             container = self._index.find(place.container_id)
             try:
@@ -383,8 +385,9 @@ class Tracker:
             except RuntimeUnreachable:
                 pass
             else:
-                # asked for after its end, and not known: nobody will ever say
-                if container or tracked.ended:
+                # asked for after its end, and not known: nobody will ever say. Or nobody waits for it:
+                # who asks later finds it running.
+                if container or tracked.ended or not self._may_be_wanted(tracked, since):
                     break
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
@@ -401,6 +404,12 @@ class Tracker:
         self._match(tracked)
         self._settle(tracked)
         self._tell()
+
+    def _may_be_wanted(self, tracked: Tracked, since: float) -> bool:
+        """Whether a container that its runtime does not know (yet) is worth its slot."""
+        if self._restoring or any(each.wants(tracked.subject) for each in self._askers):
+            return True
+        return time.monotonic() - since < UNKNOWN and any(each.open for each in self._askers)
 
     def _match(self, tracked: Tracked) -> None:
         """Tell askers of it; what is not identified yet may still become somebody's."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recorder.agent.budget import Budget, Use, bounds_of
-from recorder.agent.observation import node_name
+from recorder.agent.observation import node_name, unrecorded
 from recorder.agent.roots import MODES
 from recorder.agent.settings import MemorySettings
 from recorder.agent.tracked import Subject, Tracked
@@ -39,7 +39,7 @@ from recorder.kernel.backend import WatchRule
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import syscalls_spec
 from recorder.model.errors import BpfLimit, CgroupNotFound, Interrupted
-from recorder.model.record import Observation, Record
+from recorder.model.record import Identity, Observation, Record
 
 if TYPE_CHECKING:
     from recorder.cli.live_lines import Notes
@@ -80,13 +80,15 @@ class LocalRecording:
         self._stop = asyncio.Event()
         self._running: set[Tracked] = set()
         self._ended: list[Observation] = []
+        self._missed: dict[str, Identity] = {}  # by container id
+        self._everywhere = False  # all places are watched where containers appear
 
     # --- an Asker
 
     @property
     def open(self) -> bool:
-        """Of what is watched only the tracker's own are its matter."""
-        return self._target.to_come
+        """Until what may come anywhere has come; what else is watched is not the tracker's matter."""
+        return self._target.to_come and not self._seen
 
     def wants(self, subject: Subject) -> bool:
         """As the target."""
@@ -102,6 +104,16 @@ class LocalRecording:
             self._running.add(tracked)
             name = container_name(tracked.subject.identity())
             self._display.note(f"{name}: recorded {_FROM_NOW if tracked.late else _WHOLE}")
+        self._changed.set()
+
+    def missed(self, container: Container) -> None:
+        """It runs and found no slot: a loss."""
+        self._ended.append(unrecorded(node_name(), container.identity()))
+        self._changed.set()
+
+    def missed(self, container: Container) -> None:
+        """All that it calls is lost, as long as it has no record."""
+        self._missed[container.id] = container.identity()
         self._changed.set()
 
     def ended(self, tracked: Tracked, observation: Observation) -> None:
@@ -144,7 +156,13 @@ class LocalRecording:
                     await self._tracker.finish()
             finally:
                 self._backend.close()
-        return Record(tuple(self._ended))
+        return self._record(())
+
+    def _record(self, running: Iterable[Observation]) -> Record:
+        seen = (*self._ended, *running)
+        recorded = {each.identity.container_id for each in seen}
+        missed = (identity for name, identity in self._missed.items() if name not in recorded)
+        return Record((*seen, *(unrecorded(node_name(), each) for each in missed)))
 
     @contextlib.asynccontextmanager
     async def _indexed(self, limit: int) -> AsyncIterator[None]:
@@ -173,14 +191,14 @@ class LocalRecording:
             return there, []
         namespace, name, only = self._chosen.parts
         target, its = find_pod(namespace, name, containers, statuses)
-        self._target = target = replace(target, container=only)
         found = [(cgroup, each) for each in its if (cgroup := container_cgroup(self._mount, each))]
         if not found:
             raise CgroupNotFound(
                 f"pod {escape(f'{namespace}/{name}')} runs, says its runtime, and none of its containers has"
                 " a cgroup here; does the recorder see the machine's whole cgroup v2 tree?"
             )
-        parents = sorted({f"/{cgroup.path.parent.relative_to(self._mount)}" for cgroup, _ in found})
+        parents = frozenset(cgroup.name.rpartition("/")[0] for cgroup, _ in found)
+        self._target = target = replace(target, container=only, parents=parents)
         names = sorted(escape(each.name) for each in its if not each.sandbox)
         if only and only not in names:
             self._display.note(
@@ -188,7 +206,7 @@ class LocalRecording:
                 " when it comes"
             )
         there = [(cgroup, each) for cgroup, each in found if target.wants(Subject(cgroup.name, None, each))]
-        return there, [WatchRoot(path) for path in parents]
+        return there, [WatchRoot(path) for path in sorted(parents)]
 
     async def _ask_runtimes(self) -> None:
         asking = [asyncio.ensure_future(self._index.refresh(LOOK)), asyncio.ensure_future(self._stop.wait())]
@@ -219,6 +237,7 @@ class LocalRecording:
             # one that ended just now has nothing more to show; what else fails is for the person to know
             with contextlib.suppress(CgroupNotFound):
                 await self._add(cgroup, container)
+        self._everywhere = self.open
         await self._tracker.ask(self)
         what = escape(str(self._chosen))
         self._display.note(f"recording {what}; Ctrl-C ends it")
@@ -245,6 +264,9 @@ class LocalRecording:
                 async with asyncio.timeout(min(TICK, max(0.0, deadline - time.monotonic()))):
                     await self._changed.wait()
             self._changed.clear()
+            if self._everywhere and self._seen:
+                self._everywhere = False
+                await self._tracker.changed(self)
             if isinstance(self._target, UnitTarget) and not self._seen:
                 await self._look_for_unit(self._target.unit)
             self._show()
@@ -263,8 +285,10 @@ class LocalRecording:
         return self._target.over(self._index.containers(), seen=self._seen)
 
     def _unnamed(self) -> bool:
-        """Whether there is a container of which it is not known yet whose it is."""
-        return any(not each.identified for each in self._tracker.tracked())
+        """Whether there is something of which it is not known yet that it is selected."""
+        return any(
+            not each.identified and self._target.may_want(each.subject) for each in self._tracker.tracked()
+        )
 
     async def _look_for_unit(self, unit: str) -> None:
         """Where it came in another slice than systemd had said."""
@@ -275,8 +299,7 @@ class LocalRecording:
 
     def _show(self) -> None:
         running = list(self._tracker.of(self))
-        seen = (*self._ended, *map(self._tracker.observation, running))
-        self._display.update(Record(seen), len(running))
+        self._display.update(self._record(map(self._tracker.observation, running)), len(running))
 
 
 @contextlib.asynccontextmanager

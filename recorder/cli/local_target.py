@@ -33,6 +33,9 @@ class Target(Protocol):
     def wants(self, subject: Subject) -> bool:
         """Whether it selects this."""
 
+    def may_want(self, subject: Subject) -> bool:
+        """Whether it may select this, once its runtime has said whose it is."""
+
     def over(self, containers: Mapping[str, Container], *, seen: bool) -> bool:
         """Whether nothing more can come, while nothing of it runs. seen: something of it has run."""
 
@@ -53,6 +56,10 @@ class ContainerTarget:
         """By its runtime's id."""
         return bool(subject.place and subject.place.container_id == self.container.id)
 
+    def may_want(self, subject: Subject) -> bool:
+        """As wants: nobody need be asked."""
+        return self.wants(subject)
+
     def over(self, containers: Mapping[str, Container], *, seen: bool) -> bool:
         """As soon as it has ended, or its runtime knows it no more."""
         return seen or self.container.id not in containers
@@ -60,12 +67,16 @@ class ContainerTarget:
 
 @dataclass(frozen=True, slots=True)
 class PodTarget:
-    """A pod's containers, or those of one name, restarts as well. `uid`: empty, if nobody gave it one."""
+    """A pod's containers, or those of one name, restarts as well.
+
+    uid: empty, if nobody gave it one; parents: paths of the cgroups in which its containers have theirs.
+    """
 
     namespace: str
     name: str
     uid: str
     container: str = ""
+    parents: frozenset[str] = frozenset()
 
     @property
     def to_come(self) -> bool:
@@ -80,6 +91,10 @@ class PodTarget:
             return bool(place and self.uid and place.pod_uid == self.uid and not self.container)
         named = not self.container or container.name == self.container
         return self.has(container) and named and not container.sandbox
+
+    def may_want(self, subject: Subject) -> bool:
+        """By its place."""
+        return subject.container is None and subject.path.rpartition("/")[0] in self.parents
 
     def over(self, containers: Mapping[str, Container], *, seen: bool) -> bool:
         """When the pod is gone, its sandbox included."""
@@ -109,6 +124,10 @@ class UnitTarget:
     def wants(self, subject: Subject) -> bool:
         """By its name in the path."""
         return subject.unit == self.unit
+
+    def may_want(self, subject: Subject) -> bool:
+        """As wants: nobody need be asked."""
+        return self.wants(subject)
 
     def over(self, containers: Mapping[str, Container], *, seen: bool) -> bool:
         """As soon as it has ended."""

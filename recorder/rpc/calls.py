@@ -98,7 +98,9 @@ class Calls(grpc.aio.ServerInterceptor):
         except Exception:
             log.exception("%s failed; its client was told INTERNAL", method.name)
             failure = InternalError("a fault of this program; its log has the details")
-        return await abort(context, failure)
+        with suppress(grpc.aio.InternalError):  # the client is gone already
+            return await abort(context, failure)
+        return None
 
     @contextmanager
     def _counted(self, peer: Peer) -> Iterator[None]:

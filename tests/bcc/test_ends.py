@@ -8,6 +8,7 @@ import pytest
 
 from recorder.kernel import bcc_layout
 from recorder.kernel.layout import JoinerState, SlotMode
+from recorder.kernel.quiescence import wait_for_runs
 from recorder.model.abi import Abi
 from recorder.model.record import Phase
 from tests.bcc.born import born_in
@@ -112,6 +113,9 @@ def test_a_number_that_was_another_tasks(state, recording, bcc, scratch_cgroup, 
     if number == 0:
         os._exit(0)
     os.waitpid(number, 0)
+    # The kernel frees it after a grace period; that is the old one's end, not to be taken for the new one's.
+    for _ in range(10):
+        wait_for_runs()
     left = bcc_layout.Joiner(slot=begun.target.slot, generation=begun.target.generation, state=state)
     its_call, its_note = frozenset[Call](), {}
     if state == JoinerState.JOINER_UNDECIDED:
