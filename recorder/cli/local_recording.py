@@ -35,9 +35,8 @@ from recorder.containers.place import place_of
 from recorder.containers.root import WatchRoot
 from recorder.containers.source import Source
 from recorder.containers.unit import slice_of, unit_cgroup, unit_roots
-from recorder.kernel.backend import WatchRule
-from recorder.kernel.libbpf_backend import LibbpfBackend
-from recorder.kernel.spec import syscalls_spec
+from recorder.kernel.backend import Backend, WatchRule
+from recorder.kernel.loaders import load
 from recorder.model.errors import BpfLimit, CgroupNotFound, Interrupted
 from recorder.model.record import Identity, Observation, Record
 
@@ -67,7 +66,11 @@ class LocalRecording:
     capture_id = ""
     units: frozenset[str] = frozenset()
 
-    def __init__(self, chosen: Selection, endpoint: str | None, display: Notes | LiveTable) -> None:
+    def __init__(
+        self, chosen: Selection, endpoint: str | None, loader: str, display: Notes | LiveTable
+    ) -> None:
+        self.loader = loader
+        """As it was asked for; once it was `auto`'s to choose, which one it took, and why."""
         self._chosen = chosen
         self._endpoint = endpoint
         self._display = display
@@ -75,7 +78,7 @@ class LocalRecording:
         self._target: Target
         self._index: ContainerIndex
         self._tracker: Tracker
-        self._backend: LibbpfBackend
+        self._backend: Backend
         self._changed = asyncio.Event()
         self._stop = asyncio.Event()
         self._running: set[Tracked] = set()
@@ -104,11 +107,6 @@ class LocalRecording:
             self._running.add(tracked)
             name = container_name(tracked.subject.identity())
             self._display.note(f"{name}: recorded {_FROM_NOW if tracked.late else _WHOLE}")
-        self._changed.set()
-
-    def missed(self, container: Container) -> None:
-        """It runs and found no slot: a loss."""
-        self._ended.append(unrecorded(node_name(), container.identity()))
         self._changed.set()
 
     def missed(self, container: Container) -> None:
@@ -143,7 +141,10 @@ class LocalRecording:
         memory = MemorySettings()
         async with self._indexed(memory.containers):
             cgroups, roots = await self._select()
-            self._backend = LibbpfBackend(syscalls_spec(bounds_of(memory)))
+            loaded = load(self.loader, bounds_of(memory))
+            self._backend = loaded.backend
+            if loaded.why:
+                self.loader = f"{self._backend.loader}, {loaded.why}"
             try:
                 use = Use(Budget(memory))
                 self._tracker = Tracker(

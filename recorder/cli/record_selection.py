@@ -107,13 +107,15 @@ async def _record(options: argparse.Namespace, chosen: Selection, ending: Ending
     display = _display(f"recording {escape(str(chosen))}")
     ticker = asyncio.create_task(_tick(display))
     try:
-        recording = LocalRecording(chosen, options.runtime_endpoint, display)
+        recording = LocalRecording(chosen, options.runtime_endpoint, options.loader, display)
         with ending.calls(recording.stop):
             record = await recording.run(options.duration)
     finally:
         ticker.cancel()
         display.close()
     if record.observations:
+        if options.loader == "auto":
+            print(f"recorder: loader: {recording.loader}", file=sys.stderr)
         return record
     text = f"nothing of {escape(str(chosen))} ran while it was recorded: there is no result"
     failure: type[RecorderError] = Interrupted if recording.stopped else ContainerNotFound
