@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from recorder.agent.budget import Use
@@ -18,6 +19,10 @@ __all__ = ["CaptureStreams"]
 
 KEEP_ALIVE = 5.0
 """Seconds of silence at most on a stream."""
+
+
+def _same(snapshot: pb.Snapshot) -> pb.Snapshot:
+    return snapshot
 
 
 @dataclass(slots=True)
@@ -50,7 +55,8 @@ class CaptureStreams:
             if capture.streams != stream:
                 raise Unreachable("another client has taken this capture over")
             if self.captures.over(capture):
-                async with self._room(snapshot := await self.captures.finish(capture)):
+                last = await self.captures.finish(capture)
+                async with self._room(functools.partial(_same, last)) as snapshot:
                     yield pb.CaptureResponse(snapshot=snapshot)
                 return
             if not capture.changed.is_set():
@@ -58,33 +64,43 @@ class CaptureStreams:
                     said = time.monotonic()
                     yield pb.CaptureResponse(keep_alive=pb.KeepAlive())
                 continue
+            capture.changed.clear()  # before the pause: what comes in it is news
             left = interval - (time.monotonic() - said)
             if left > 0:
                 await asyncio.sleep(min(left, max(0.01, capture.seconds_left())))
-            capture.changed.clear()
-            async with self._room(snapshot := self.captures.snapshot(capture)):
+                if self.captures.over(capture):
+                    capture.changed.set()
+                    continue
+            async with self._room(lambda: self.captures.snapshot(capture)) as snapshot:
                 said = time.monotonic()
                 yield pb.CaptureResponse(snapshot=snapshot)
 
     @contextlib.asynccontextmanager
-    async def _room(self, snapshot: pb.Snapshot) -> AsyncIterator[None]:
-        """In the queues, until the client has the message; gRPC takes one at a time."""
-        size = snapshot.ByteSize()
-        if size > self.message:
-            self.use.refuse("message")
-            raise LimitReached(
-                f"the snapshot has {size} bytes, and {self.message} is the most (memory.message); capture"
-                " fewer containers at once"
-            )
+    async def _room(self, make: Callable[[], pb.Snapshot]) -> AsyncIterator[pb.Snapshot]:
+        """A snapshot, in the queues until the client has it; gRPC takes one at a time.
+
+        While there is no room none is kept: it is made anew when there is.
+        """
         self.waiting += 1
         began = time.monotonic()
+        again = False
         try:
-            again = False
-            while not self.use.take("queues", size, again=again):
+            while True:
+                snapshot = make()
+                size = snapshot.ByteSize()
+                if size > self.message:
+                    self.use.refuse("message")
+                    raise LimitReached(
+                        f"the snapshot has {size} bytes, and {self.message} is the most (memory.message);"
+                        " capture fewer containers at once"
+                    )
+                if self.use.take("queues", size, again=again):
+                    break
+                del snapshot
                 again = True
                 await asyncio.sleep(0.05)
             try:
-                yield
+                yield snapshot
             finally:
                 self.use.give("queues", size)
         finally:

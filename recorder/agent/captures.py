@@ -22,7 +22,7 @@ from recorder.agent.state import CaptureState
 from recorder.agent.tracked import Subject, Tracked
 from recorder.agent.tracker import Tracker
 from recorder.containers.cgroup import Cgroup, find_cgroup
-from recorder.containers.container import Container
+from recorder.containers.container import Container, Manager
 from recorder.containers.index import ContainerIndex
 from recorder.containers.place import place_of, unit_of
 from recorder.kernel.layout import SlotMode
@@ -52,9 +52,15 @@ class Capture:
     """
 
     def __init__(
-        self, request: pb.CaptureRequest, selection: Selection, deadline_ns: int, capture_id: str
+        self,
+        request: pb.CaptureRequest,
+        selection: Selection,
+        deadline_ns: int,
+        capture_id: str,
+        owner: str,
     ) -> None:
         self.request = request
+        self.owner = owner
         self.capture_id = capture_id
         self.selection = selection
         self.deadline_ns = deadline_ns
@@ -137,7 +143,10 @@ class Capture:
 
 
 class Captures:
-    """All captures of the agent. `save` is awaited when what outlives the agent has changed."""
+    """All captures of the agent, `most` of them at a time.
+
+    `save` is awaited when what outlives the agent has changed.
+    """
 
     def __init__(
         self,
@@ -146,12 +155,15 @@ class Captures:
         spool: Spool,
         use: Use,
         save: Callable[[], Awaitable[None]],
+        *,
+        most: int,
     ) -> None:
         self._tracker = tracker
         self._index = index
         self._spool = spool
         self._use = use
         self._save = save
+        self._most = most
         self._captures: dict[str, Capture] = {}
         self._others: set[Capture] = set()  # without a name
         index.subscribe(self._look)
@@ -201,13 +213,19 @@ class Captures:
                 await self._save()
             return known, True
         selection = await self._select(request.selection, access)
+        owner = _owner(access)
+        if not access.peer.local and self._of(owner) >= max(1, self._most // 4):
+            raise LimitReached(
+                f"{access.peer} has {self._of(owner)} captures already, a fourth of what this agent takes"
+                " (memory.captures); end one of them"
+            )
         if not self._use.take("captures"):
             raise LimitReached(
                 "there are as many captures as this agent takes (memory.captures); end one of them"
             )
         duration = request.duration.ToNanoseconds() if request.HasField("duration") else 0
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        capture = Capture(request, selection, now + duration if duration else 0, capture_id)
+        capture = Capture(request, selection, now + duration if duration else 0, capture_id, owner)
         self._enter(capture)
         try:
             await self._add(capture)
@@ -217,6 +235,9 @@ class Captures:
             await self.end(capture)
             raise
         return capture, False
+
+    def _of(self, owner: str) -> int:
+        return sum(1 for each in self.all() if each.owner == owner)
 
     def _enter(self, capture: Capture) -> None:
         if capture.capture_id:
@@ -331,7 +352,14 @@ class Captures:
             return True
         if not capture.seen or next(self._tracker.of(capture), None):
             return False
+        if isinstance(capture.selection, PodSelection) and not self._all_named():
+            return False
         return capture.selection.over(self._index.containers().values())
+
+    def _all_named(self) -> bool:
+        """Whether it is known who is of a pod, and which pods there are: not of a runtime that is down."""
+        asked = (each for each in self._tracker.tracked() if each.subject.of_pod and not each.identified)
+        return self._index.knows(Manager.CRI) and next(asked, None) is None
 
     async def finish(self, capture: Capture) -> pb.Snapshot:
         """Its last word: what it saw in all."""
@@ -359,7 +387,9 @@ class Captures:
             if not self._use.take("captures"):
                 _LOG.error("capture %s of the last agent is one too many, and ends", state.id)
                 continue
-            capture = Capture(state.request, self._restored(state), state.deadline_ns, state.id)
+            capture = Capture(
+                state.request, self._restored(state), state.deadline_ns, state.id, state.id.rpartition(" ")[0]
+            )
             self._enter(capture)
             await self._tracker.ask(capture)
 
@@ -400,8 +430,11 @@ def _id(request: pb.CaptureRequest, access: Access) -> str:
     """Nobody goes on with another client's capture by its name."""
     if not request.capture_id:
         return ""
-    owner = "unix:" if access.peer.local else " ".join(sorted(access.peer.names))
-    return f"{owner} {request.capture_id}"
+    return f"{_owner(access)} {request.capture_id}"
+
+
+def _owner(access: Access) -> str:
+    return "unix:" if access.peer.local else " ".join(sorted(access.peer.names))
 
 
 LOOK = 2.0

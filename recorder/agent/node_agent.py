@@ -78,7 +78,9 @@ class NodeAgent:
         )
         self._reports = Reports(self._spool, self._index, agent.node)
         self._reports.attach(self._tracker)
-        self._captures = Captures(self._tracker, self._index, self._spool, self._use, self._save)
+        self._captures = Captures(
+            self._tracker, self._index, self._spool, self._use, self._save, most=memory.captures
+        )
         self._plan = collector_pb2.Plan()
         self._uplink = self._make_uplink()
         self._distributions = Distributions()
@@ -323,7 +325,7 @@ class NodeAgent:
             send_bytes=memory.message + (64 << 10),
             connections=memory.streams + SPARE,
             calls=memory.streams + SPARE,
-            calls_of_peer=memory.streams,
+            calls_of_peer=max(1, memory.streams // 4),
             calls_in_all=memory.streams,
         )
         add = functools.partial(agent_pb2_grpc.add_AgentServicer_to_server, self._service)

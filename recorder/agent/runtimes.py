@@ -24,7 +24,8 @@ def runtimes(
     if settings.docker not in ("", AUTO):
         sources.append(discovery.docker(Path(settings.docker)))
     if settings.podman not in ("", AUTO):
-        storage = Storage(Path(settings.podman), Path("/run/containers/storage"))
+        graph_root, _, run_root = settings.podman.partition(":")
+        storage = Storage(Path(graph_root), Path(run_root or "/run/containers/storage"))
         sources.append(PodmanSource([storage], unrecordable=handlers))
     wanted = {
         manager

@@ -144,7 +144,9 @@ class RuntimeSettings:
         _CRI, (AUTO,), 'sockets of CRI runtimes; "auto": the usual paths that exist; []: none'
     )
     docker: str = setting(_RUNTIME, AUTO, "Docker's socket; auto: the usual path; empty: none")
-    podman: str = setting(_RUNTIME, AUTO, "Podman's storage or socket; auto: the usual paths; empty: none")
+    podman: str = setting(
+        _RUNTIME, AUTO, "Podman's storage, GRAPHROOT[:RUNROOT]; auto: the usual paths; empty: none"
+    )
     unrecordable_handlers: tuple[str, ...] = setting(
         Texts(),
         UNRECORDABLE,

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from recorder.agent.beginning import begin
@@ -91,6 +91,7 @@ class Tracker:
         self._ring_full = 0
         self._children_refused = 0
         self._stale_roots = True
+        self._handing = asyncio.Lock()
         self._restoring = False
         self._finishing = False
         self.unnamed = 0
@@ -180,7 +181,7 @@ class Tracker:
         await self._arm()
         for each in self.tracked():
             self._match(each)
-        await self._find_running()
+        await self._find_running((asker,))
         self._index.wake()  # one that began just now may not be known yet
         self._wake.set()
 
@@ -211,19 +212,27 @@ class Tracker:
         cgroup = Cgroup(self._mount / subject.path.lstrip("/"), self._mount)
         known = await self._standing(cgroup.id) or self._meet(cgroup.id)
         if known:
-            if asker:
-                known.askers.add(asker)
-                asker.touched(known)
-            return known
+            return self._give(known, asker)
         base = self._backend.ledger()
-        target, late = begin(self._backend, cgroup, mode)
+        try:
+            target, late = begin(self._backend, cgroup, mode)
+        except BpfLimit:
+            met = self._meet(cgroup.id)
+            if met is None:
+                raise
+            return self._give(met, asker)
         # A container that nobody named yet: its runtime is asked.
         identified = subject.place is None or subject.container is not None
         tracked = Tracked(target, subject, _PHASES[mode], late=late, base=base, identified=identified)
+        self._give(tracked, asker)
+        self._enter(tracked)
+        return tracked
+
+    @staticmethod
+    def _give(tracked: Tracked, asker: Asker | None) -> Tracked:
         if asker:
             tracked.askers.add(asker)
             asker.touched(tracked)
-        self._enter(tracked)
         return tracked
 
     def _meet(self, identity: int) -> Tracked | None:
@@ -250,14 +259,16 @@ class Tracker:
             await asyncio.to_thread(self._roots.refresh, units)
             self._disarm_if_idle()  # who asked may be gone by now
 
-    async def _find_running(self) -> None:
-        """Containers that are there, that somebody wants, and that have no slot yet."""
+    async def _find_running(self, askers: Collection[Asker] = ()) -> None:
+        """Containers that are there and that somebody wants; for all askers, those without a slot."""
+        settled = set() if askers else self._named()
+        askers = askers or self._askers
         for container in list(self._index.containers().values()):
-            if not container.cgroup_path or container.not_recordable:
+            if not container.cgroup_path or container.not_recordable or container.id in settled:
                 continue
             place = place_of(container.cgroup_path, self._namespaces)
             subject = Subject(container.cgroup_path, place, container)
-            wanted = [asker for asker in self._askers if asker.wants(subject)]
+            wanted = [asker for asker in askers if asker.wants(subject)]
             if not wanted:
                 continue
             try:
@@ -273,6 +284,11 @@ class Tracker:
                 continue
             self.failed.pop(container.id, None)
             self._match(tracked)
+
+    def _named(self) -> set[str]:
+        """Ids of the containers that have slots, and that askers were told of."""
+        subjects = (each.subject for each in self.tracked() if each.identified and not each.leaving)
+        return {each.container.id for each in subjects if each.container}
 
     # --- slots
 
@@ -568,6 +584,11 @@ class Tracker:
                 await asyncio.sleep(1)
 
     async def _hand_on(self, leaving: list[Tracked]) -> None:
+        # one after the other: who ends everything may meet what is just handed on
+        async with self._handing:
+            await self._hand_on_locked(leaving)
+
+    async def _hand_on_locked(self, leaving: list[Tracked]) -> None:
         living = [each for each in leaving if not each.ended]
         if living:
             await asyncio.to_thread(self._backend.drop, *(each.target for each in living))

@@ -126,6 +126,11 @@ class ContainerIndex:
         for each in self._followed:
             each.signs.set()
 
+    def knows(self, manager: Manager) -> bool:
+        """Whether all runtimes of that kind answer, and have told what they have; False without one."""
+        own = [each for each in self._followed if each.source.manager == manager]
+        return bool(own) and all(each.listed and not each.failures for each in own)
+
     async def refresh(self, seconds: float) -> None:
         """Have every runtime listed once more, as far as they answer within `seconds`.
 
@@ -154,6 +159,7 @@ class ContainerIndex:
             task = asyncio.create_task(self._ask(place))
             self._questions[place.container_id] = task
             task.add_done_callback(lambda _: self._questions.pop(place.container_id, None))
+            task.add_done_callback(_answered)
         # one who no longer wants to know takes nothing from the others
         return await asyncio.shield(task)
 
@@ -370,6 +376,12 @@ def _mount() -> Path | None:
         return cgroup2_mount()
     except NoCgroup2:
         return None
+
+
+def _answered(task: asyncio.Task[Container | None]) -> None:
+    """Whoever asked may be gone: then nobody else looks at how it failed."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _backoff(failures: int) -> float:

@@ -33,6 +33,13 @@ class SharedArray(Generic[Struct]):
             raise IndexError(index)
         return self._element.from_buffer_copy(self._map, index * self._size)
 
+    def word(self, index: int, field: str) -> int:
+        """One integer field of 32 bits of an element, without a copy of the rest."""
+        found: int = ctypes.c_uint32.from_buffer_copy(
+            self._map, index * self._size + getattr(self._element, field).offset
+        ).value
+        return found
+
     def store(self, index: int, field: str, value: int) -> None:
         """Writes one integer field of an element; the others stay as they are."""
         place = getattr(self._element, field)

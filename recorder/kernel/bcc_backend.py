@@ -237,9 +237,9 @@ class BccBackend:
     def targets(self) -> list[Target]:
         """As Backend.targets."""
         return [
-            self._target(index, slot)
+            self._target(index, self._slots[index])
             for index in range(1, len(self._slots))
-            if (slot := self._slots[index]).state != SlotState.SLOT_FREE
+            if self._slots.word(index, "state") != SlotState.SLOT_FREE
         ]
 
     def target(self, slot: int) -> Target | None:
@@ -364,9 +364,9 @@ class BccBackend:
         """As Backend.use."""
         state = self._state[0]
         slots = [
-            slot
+            self._slots[index]
             for index in range(1, len(self._slots))
-            if (slot := self._slots[index]).state != SlotState.SLOT_FREE
+            if self._slots.word(index, "state") != SlotState.SLOT_FREE
         ]
         children = max((slot.adopted for slot in slots), default=0)
         return {

@@ -172,9 +172,9 @@ class LibbpfBackend:
     def targets(self) -> list[Target]:
         """As Backend.targets."""
         return [
-            self._target(index, slot)
+            self._target(index, self._slots[index])
             for index in range(1, len(self._slots))
-            if (slot := self._slots[index]).state != SlotState.SLOT_FREE
+            if self._slots.word(index, "state") != SlotState.SLOT_FREE
         ]
 
     def target(self, slot: int) -> Target | None:
@@ -295,9 +295,9 @@ class LibbpfBackend:
         """As Backend.use."""
         counters = self._counters[0]
         slots = [
-            slot
+            self._slots[index]
             for index in range(1, len(self._slots))
-            if (slot := self._slots[index]).state != SlotState.SLOT_FREE
+            if self._slots.word(index, "state") != SlotState.SLOT_FREE
         ]
         joiners = sum(1 for _ in self._keys("joiners", ctypes.c_uint32, 2 * self._spec.bounds.joiners))
         children = max((slot.children for slot in slots), default=0)

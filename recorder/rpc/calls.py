@@ -117,7 +117,7 @@ class Calls(grpc.aio.ServerInterceptor):
                 self._idle.set()
 
     def _check(self, peer: Peer) -> None:
-        if self._open[peer] >= self._limits.calls_of_peer:
+        if not peer.local and self._open[peer] >= self._limits.calls_of_peer:
             who, most = f"{peer} has", self._limits.calls_of_peer
         elif self.open >= self._limits.most_calls:
             who, most = "clients have", self._limits.most_calls
