@@ -130,7 +130,8 @@ class LibbpfBackend(LibbpfSlots):
             for index in range(1, len(self._slots))
             if (slot := self._slots[index]).state != SlotState.SLOT_FREE
         ]
-        joiners = sum(1 for _ in self._keys("joiners", ctypes.c_uint32, 2 * self._spec.max_entries["joiners"]))
+        bound = 2 * self._spec.max_entries["joiners"]
+        joiners = sum(1 for _ in self._keys("joiners", ctypes.c_uint32, bound))
         children = max((slot.children for slot in slots), default=0)
         return {
             "slots": (len(slots), counters.slots_full),
