@@ -19,6 +19,11 @@ class SyscallLoop:
         )
         (cgroup.path / "cgroup.procs").write_text(str(self._process.pid))
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def run(self, batches: int, calls: int) -> float:
         """CPU time of one call in ns: that of the fastest batch. Raises RuntimeError if the loop is gone."""
         print(batches, calls, file=self._process.stdin, flush=True)

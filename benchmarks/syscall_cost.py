@@ -28,13 +28,16 @@ from recorder.containers.cgroup import Cgroup, make_cgroup, own_cgroup
 from recorder.kernel.backend import Backend
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
+from recorder.kernel.libbpf_task_backend import LibbpfTaskBackend
 from recorder.kernel.loaders import load
-from recorder.kernel.spec import Bounds, syscalls_spec
+from recorder.kernel.spec import Bounds, TaskBounds, syscalls_spec, tasks_spec
 from recorder.model.errors import RecorderError
+from recorder.model.syscall import syscall_name
 
 AIM = 1.25
 """How much more than the empty program the recorder may cost, recorded and not recorded."""
 
+JUDGED = ("recorded", "not_recorded", "followed", "not_followed")
 PASSES = 5
 BATCHES = 3
 CALLS = 15_000
@@ -94,6 +97,36 @@ def _in_setup(backend: LibbpfBackend, ground: Ground) -> Iterator[None]:
             joiner.wait()
 
 
+@contextmanager
+def _following(backend: LibbpfTaskBackend, pid: int, *, seen: bool) -> Iterator[None]:
+    """A process is recorded by itself; seen: whether the loop's call is to be found."""
+    target = backend.follow(pid)
+    try:
+        yield
+        reading = backend.read(target)
+        found = any(
+            syscall_name(key.abi, number) == "getppid"
+            for key, calls in reading.calls.items()
+            for number in calls
+        )
+        if found != seen or backend.ledger().losses():
+            raise RuntimeError(f"the variant is not what it says: {reading}, {backend.ledger()}")
+    finally:
+        backend.drop(target)
+        backend.release(target)
+
+
+@contextmanager
+def _follows_another(backend: LibbpfTaskBackend) -> Iterator[None]:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        try:
+            with _following(backend, other.pid, seen=False):
+                yield
+        finally:
+            other.kill()
+            other.wait()
+
+
 MEANINGS = {
     "unloaded": "no recorder",
     "nothing": "recorder loaded, nothing recorded",
@@ -101,6 +134,8 @@ MEANINGS = {
     "recorded": "the loop is recorded",
     "not_recorded": "another cgroup is recorded",
     "in_setup": "recorded, a task in set-up beside it",
+    "followed": "the loop's process is recorded (--pid)",
+    "not_followed": "another process is recorded (--pid)",
     "bcc_recorded": "by loader bcc: the loop is recorded",
     "bcc_not_recorded": "by loader bcc: another cgroup is recorded",
 }
@@ -147,6 +182,7 @@ def _round(loop: SyscallLoop, ground: Ground, empty: Path) -> dict[str, float]:
     """All variants once. Loaded anew, so that where code and maps happen to lie is averaged too."""
     unloaded = _sample(loop, {"unloaded": nullcontext})
     backend = LibbpfBackend(syscalls_spec(Bounds()))
+    tasks = LibbpfTaskBackend(tasks_spec(TaskBounds()))
     try:
         with EmptyProgram(empty) as program:
             return unloaded | _sample(
@@ -157,9 +193,12 @@ def _round(loop: SyscallLoop, ground: Ground, empty: Path) -> dict[str, float]:
                     "recorded": lambda: _recording(backend, ground.own, seen=True),
                     "not_recorded": lambda: _recording(backend, ground.other, seen=False),
                     "in_setup": lambda: _in_setup(backend, ground),
+                    "followed": lambda: _following(tasks, loop.pid, seen=True),
+                    "not_followed": lambda: _follows_another(tasks),
                 },
             )
     finally:
+        tasks.close()
         backend.close()
 
 
@@ -230,7 +269,7 @@ def main() -> int:
     except (BuildError, RecorderError, RuntimeError, OSError) as error:
         print(f"syscall_cost: {error}", file=sys.stderr)
         return 3
-    worst = max(figures[name]["ratio_own"] for name in ("recorded", "not_recorded"))
+    worst = max(figures[name]["ratio_own"] for name in JUDGED)
     _print(figures)
     print(f"aim: at most {AIM} times the empty program's own cost; measured {worst:.2f}")
     result = {

@@ -10,6 +10,13 @@
 #include <linux/errno.h>
 #include "table.bpf.h"
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct joiner);
+} joiners SEC(".maps");
+
 /* The mount namespace of the mount that the executable lies on; 0: none, as for a memfd. */
 static __always_inline __u32 executable_namespace(struct task_struct *task)
 {

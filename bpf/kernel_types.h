@@ -13,6 +13,19 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+struct list_head {
+	struct list_head *next;
+};
+
+struct upid {
+	int nr;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1]; /* one for each level; the first is the kernel's own */
+};
+
 struct kernfs_node {
 	__u64 id;
 	const char *name;
@@ -85,8 +98,12 @@ struct thread_info {
 
 struct task_struct {
 	struct thread_info thread_info;
+	int pid;
 	int tgid;
 	struct task_struct *real_parent;
+	struct list_head children;
+	struct list_head sibling;
+	struct pid *thread_pid;
 	struct mm_struct *mm;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
@@ -95,6 +112,17 @@ struct task_struct {
 };
 
 struct linux_binprm;
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
 
 #pragma clang attribute pop
 

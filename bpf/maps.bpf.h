@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The maps, and what the loader sets before the load. */
+/* The maps that each object has, and what the loader sets before the load. */
 #ifndef MAPS_BPF_H
 #define MAPS_BPF_H
 
 /* Sizes: recorder/kernel/spec.py sets max_entries and these to match. */
 const volatile __u32 set_shift = 32;   /* 32 less the number of bits that count the sets */
-const volatile __u32 max_children = 0; /* child cgroups that one target may have */
+const volatile __u32 max_children = 0; /* child cgroups, or thread groups, that one target may have */
 
 /*
  * Arrays rather than globals, so that their size is the loader's choice; a
@@ -42,20 +42,6 @@ struct {
 	__uint(max_entries, 1);
 	__type(value, __u32);
 } free_slots SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct joiner);
-} joiners SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, __u64);
-	__type(value, struct root);
-} roots SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -115,6 +101,19 @@ static __noinline int emit(__u64 cgroup_id, __u32 index, enum event_kind kind, _
 	/* A first sight can wait for the reader's next look; a begin or an end wakes it. */
 	bpf_ringbuf_submit(event, kind == EVENT_FIRST_SIGHT ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
 	return 0;
+}
+
+static __always_inline void see(struct slot *slot, __u32 index, __u32 bit, enum phase phase)
+{
+	__u32 word = bit / 64;
+	__u64 mask = 1ULL << (bit % 64);
+	__u64 *bits;
+
+	if (word >= BITMAP_WORDS)
+		return;
+	bits = phase == PHASE_SETUP ? &slot->setup[word] : &slot->workload[word];
+	if (!(__sync_fetch_and_or(bits, mask) & mask))
+		emit(slot->cgroup_id, index, EVENT_FIRST_SIGHT, bit, phase);
 }
 
 #endif

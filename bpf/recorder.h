@@ -153,6 +153,7 @@ enum control_op {
 	CONTROL_DROP = 3,    /* slot, generation: no new calls count for it */
 	CONTROL_RELEASE = 4, /* slot, generation: it was read, and may be used again */
 	CONTROL_SEE = 5,     /* slot, generation, bit: a call that was in flight */
+	CONTROL_SETTLE = 6,  /* slot, generation: all that the process had started is followed */
 };
 
 /* First change of any struct or enum above: one more. */

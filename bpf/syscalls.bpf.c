@@ -23,6 +23,55 @@ const enum phase *const shared_phase = 0;
 const enum control_op *const shared_control_op = 0;
 const struct event *const shared_event = 0;
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct root);
+} roots SEC(".maps");
+
+/* Takes a slot for a cgroup and enters it; 0: refused, and counted. */
+static __noinline int slot_take(__u64 cgroup_id, enum slot_mode mode, __u32 late,
+				__u32 workload_namespace, const char *path)
+{
+	struct slot *slot = slot_claim(cgroup_id, mode, late, workload_namespace, path);
+
+	if (!slot)
+		return 0;
+	if (!table_insert(cgroup_id, slot->index)) {
+		slot_refuse(slot, slot->index);
+		return 0;
+	}
+	return slot->index;
+}
+
+/* A child cgroup of a target counts for the target's slot. */
+static __noinline int slot_adopt(__u64 cgroup_id, __u32 index)
+{
+	struct slot *slot = slot_at(index);
+
+	if (!slot)
+		return 0;
+	if (slot->children >= max_children) {
+		count(&slot->children_full);
+		return 0;
+	}
+	if (!table_insert(cgroup_id, index)) {
+		count(&slot->table_full);
+		return 0;
+	}
+	/*
+	 * A drop ends the slot before it walks the table: either the walk sees
+	 * this entry, or this sees the end. The cgroup is new and has no task.
+	 */
+	if (*(volatile enum slot_state *)&slot->state != SLOT_ACTIVE) {
+		table_remove(cgroup_id);
+		return 0;
+	}
+	__sync_fetch_and_add(&slot->children, 1);
+	return index;
+}
+
 /* How long a task may stay pending before it is a member: the migration takes microseconds. */
 #define PENDING_NS 1000000000ULL
 
@@ -39,19 +88,6 @@ static __always_inline __u64 cgroup_of(struct task_struct *task)
 static __always_inline int is_v2(struct cgroup *cgroup)
 {
 	return cgroup->root->hierarchy_id == 0;
-}
-
-static __always_inline void see(struct slot *slot, __u32 index, __u32 bit, enum phase phase)
-{
-	__u32 word = bit / 64;
-	__u64 mask = 1ULL << (bit % 64);
-	__u64 *bits;
-
-	if (word >= BITMAP_WORDS)
-		return;
-	bits = phase == PHASE_SETUP ? &slot->setup[word] : &slot->workload[word];
-	if (!(__sync_fetch_and_or(bits, mask) & mask))
-		emit(slot->cgroup_id, index, EVENT_FIRST_SIGHT, bit, phase);
 }
 
 /*
@@ -475,30 +511,5 @@ int control(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	if (op == CONTROL_ADOPT)
 		return table_find(ctx->args[3]) ? 0 : slot_adopt(ctx->args[3], index);
-	if (op == CONTROL_DROP) {
-		enum slot_state was = __sync_lock_test_and_set(&slot->state, SLOT_ENDED);
-
-		/* After the end, see slot_adopt. */
-		table_drop(index);
-		if (was != SLOT_ACTIVE)
-			return 0;
-		slot->ended_ns = bpf_ktime_get_boot_ns();
-		return 1;
-	}
-	if (op == CONTROL_SEE) {
-		__u32 bit = ctx->args[3];
-		__u32 word = bit / 64;
-
-		if (word >= BITMAP_WORDS)
-			return 0;
-		/* No event: the time is not known, and the task is not this one. */
-		__sync_fetch_and_or(&slot->workload[word], 1ULL << (bit % 64));
-		return 1;
-	}
-	if (op == CONTROL_RELEASE && slot->state == SLOT_ENDED) {
-		table_free(index);
-		slot->state = SLOT_FREE;
-		return !bpf_map_push_elem(&free_slots, &index, 0);
-	}
-	return 0;
+	return slot_control(op, slot, index, ctx->args[3]);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * From cgroup id to slot. Written by the kernel side alone; user space asks
- * through the control program. bpf_spin_lock is refused in raw tracepoints, so
- * a way is claimed by compare-and-swap, and its id is stored last.
+ * From cgroup id (in tasks.bpf.c: tgid) to slot. Written by the kernel side
+ * alone; user space asks through the control program. bpf_spin_lock is refused
+ * in raw tracepoints, so a way is claimed by compare-and-swap, and its id is
+ * stored last.
  */
 #ifndef TABLE_BPF_H
 #define TABLE_BPF_H
@@ -182,28 +183,28 @@ static __always_inline __u32 mount_namespace(struct task_struct *task)
 	return BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
 }
 
-/* Takes a free slot for a target and enters it; 0: refused, and counted. */
-static __noinline int slot_take(__u64 cgroup_id, enum slot_mode mode, __u32 late,
-				__u32 workload_namespace, const char *path)
+/* Takes a free slot for a target, which is to be entered into the table; NULL: refused, and counted. */
+static __always_inline struct slot *slot_claim(__u64 id, enum slot_mode mode, __u32 late,
+					       __u32 workload_namespace, const char *path)
 {
 	struct counters *all = totals();
 	struct slot *slot;
 	__u32 index;
 
 	if (!all)
-		return 0;
+		return NULL;
 	if (bpf_map_pop_elem(&free_slots, &index)) {
 		count(&all->slots_full);
-		return 0;
+		return NULL;
 	}
 	slot = slot_at(index);
 	if (!slot)
-		return 0;
+		return NULL;
 	for (int word = 0; word < BITMAP_WORDS; word++) {
 		slot->workload[word] = 0;
 		slot->setup[word] = 0;
 	}
-	slot->cgroup_id = cgroup_id;
+	slot->cgroup_id = id;
 	slot->begun_ns = bpf_ktime_get_boot_ns();
 	slot->ended_ns = 0;
 	slot->generation = __sync_fetch_and_add(&all->generation, 1) + 1;
@@ -225,40 +226,47 @@ static __noinline int slot_take(__u64 cgroup_id, enum slot_mode mode, __u32 late
 	if (path)
 		bpf_probe_read_kernel_str(slot->path, sizeof(slot->path), path);
 	slot->state = SLOT_ACTIVE;
-	if (!table_insert(cgroup_id, index)) {
-		slot->state = SLOT_FREE;
-		bpf_map_push_elem(&free_slots, &index, 0);
-		count(&all->table_full);
-		return 0;
-	}
-	return index;
+	return slot;
 }
 
-/* A child cgroup of a target counts for the target's slot. */
-static __noinline int slot_adopt(__u64 cgroup_id, __u32 index)
+/* There is no place for its target in the table: it is free again, and that is counted. */
+static __always_inline void slot_refuse(struct slot *slot, __u32 index)
 {
-	struct slot *slot = slot_at(index);
+	struct counters *all = totals();
 
-	if (!slot)
-		return 0;
-	if (slot->children >= max_children) {
-		count(&slot->children_full);
-		return 0;
+	slot->state = SLOT_FREE;
+	bpf_map_push_elem(&free_slots, &index, 0);
+	if (all)
+		count(&all->table_full);
+}
+
+/* What user space asks of a slot that it has, whatever the slot is of; 1: done. */
+static __always_inline int slot_control(enum control_op op, struct slot *slot, __u32 index,
+					__u32 bit)
+{
+	__u32 word = bit / 64;
+
+	if (op == CONTROL_DROP) {
+		enum slot_state was = __sync_lock_test_and_set(&slot->state, SLOT_ENDED);
+
+		/* After the end, for who enters something of the target meanwhile. */
+		table_drop(index);
+		if (was != SLOT_ACTIVE)
+			return 0;
+		slot->ended_ns = bpf_ktime_get_boot_ns();
+		return 1;
 	}
-	if (!table_insert(cgroup_id, index)) {
-		count(&slot->table_full);
-		return 0;
+	if (op == CONTROL_SEE && word < BITMAP_WORDS) {
+		/* No event: the time is not known, and the task is not this one. */
+		__sync_fetch_and_or(&slot->workload[word], 1ULL << (bit % 64));
+		return 1;
 	}
-	/*
-	 * A drop ends the slot before it walks the table: either the walk sees
-	 * this entry, or this sees the end. The cgroup is new and has no task.
-	 */
-	if (*(volatile enum slot_state *)&slot->state != SLOT_ACTIVE) {
-		table_remove(cgroup_id);
-		return 0;
+	if (op == CONTROL_RELEASE && slot->state == SLOT_ENDED) {
+		table_free(index);
+		slot->state = SLOT_FREE;
+		return !bpf_map_push_elem(&free_slots, &index, 0);
 	}
-	__sync_fetch_and_add(&slot->children, 1);
-	return index;
+	return 0;
 }
 
 #endif

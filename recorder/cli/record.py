@@ -1,4 +1,4 @@
-"""`recorder record`: a command's or a cgroup's system calls, as a profile."""
+"""`recorder record`: the system calls of a command, a cgroup or a process, as a profile."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import time
 from dataclasses import dataclass
 
 from recorder.cli.arguments import Commands
+from recorder.cli.cgroup_recording import record_cgroup
 from recorder.cli.command import Command, find_user
 from recorder.cli.output import STDOUT
+from recorder.cli.process_recording import record_process
 from recorder.cli.record_selection import add_selected, record_selected, selected
 from recorder.cli.recording import Recording
 from recorder.cli.result import add_options, check_options, emit
@@ -20,9 +22,10 @@ from recorder.cli.status import DONE, record_status, say_failure
 from recorder.cli.summary import LiveLine
 from recorder.containers.cgroup import cgroup2_mount, find_cgroup
 from recorder.containers.run import RunCgroup
-from recorder.kernel.backend import Backend
+from recorder.containers.running_process import RunningProcess, find_process
+from recorder.kernel.backend import Backend, SlotBackend
 from recorder.kernel.loaders import LOADERS, load
-from recorder.kernel.spec import Bounds
+from recorder.kernel.spec import Bounds, TaskBounds, tasks_spec
 from recorder.model.errors import (
     Incomplete,
     InternalError,
@@ -50,11 +53,11 @@ def add_parser(commands: Commands) -> None:
     """Declares the command."""
     parser = commands.add_parser(
         "record",
-        help="record a command, container, pod, unit or cgroup, and write the profile it needs",
+        help="record a command, container, pod, unit, cgroup or process, and write the profile it needs",
         description="Record the system calls of COMMAND, or of what runs on this machine already or will, "
         "and write the seccomp profile that it needs.",
         usage="recorder record [OPTIONS] (--container ID-OR-NAME | --pod NAMESPACE/NAME[/CONTAINER] | "
-        "--unit NAME | --cgroup PATH | -- COMMAND...)",
+        "--unit NAME | --cgroup PATH | --pid PID | -- COMMAND...)",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -81,9 +84,15 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--cgroup", metavar="PATH", help="record this cgroup and those below it")
     parser.add_argument(
+        "--pid",
+        type=int,
+        metavar="PID",
+        help="record this process, its threads, its children and what they start from now on, in whichever "
+        "cgroups they are; the record is lossy (attached_late)",
+    )
+    parser.add_argument(
         "--phases",
         choices=("exec", "container"),
-        default="exec",
         help="how set-up is told from workload: exec (default): a task's first exec after it came into the "
         "cgroup; container: for a cgroup that an OCI runtime fills",
     )
@@ -99,32 +108,41 @@ class _Request:
     command: list[str]
     base: Base
     name: str
+    process: RunningProcess | None
 
 
 def _check(options: argparse.Namespace) -> _Request:
     """Everything that can be refused before anything is done."""
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    if bool(command) == bool(options.cgroup):
+    given = sum((bool(command), bool(options.cgroup), options.pid is not None))
+    if given != 1:
         raise UsageError(
-            "give either --cgroup PATH or -- COMMAND, "
-            + ("not both" if command else "one of them; see: recorder record --help")
+            "give either --cgroup PATH, --pid PID or -- COMMAND, "
+            + ("one of them alone" if given else "one of them; see: recorder record --help")
         )
     check_options(options)
     if options.duration is not None and not 0 < options.duration < 1e9:
         raise UsageError(f"--duration: {options.duration} is not a number of seconds above 0")
     for option, given in (("--user", options.user), ("--kill-on-exit", options.kill_on_exit)):
-        if options.cgroup and given:
-            raise UsageError(f"{option} is for a COMMAND; with --cgroup nothing is started")
+        if given and not command:
+            raise UsageError(f"{option} is for a COMMAND; with --cgroup or --pid nothing is started")
     if command and options.phases == "container":
         raise UsageError("--phases container is for a --cgroup that an OCI runtime fills, not for a COMMAND")
-    name = options.name or dns_label(command[0] if command else options.cgroup)
+    if options.pid is not None and not 0 < options.pid < 1 << 31:
+        raise UsageError(f"--pid: {options.pid} is no process id")
+    if options.pid is not None and options.loader == "bcc":
+        raise UsageError("--loader bcc is not for --pid: processes are followed by libbpf alone")
+    if options.pid is not None and options.phases:
+        raise UsageError("--phases is not for --pid: all that a running process does is its workload")
+    process = None if options.pid is None else find_process(options.pid)
+    name = options.name or dns_label(process.name if process else command[0] if command else options.cgroup)
     base = resolve_base(options.base)
     if os.geteuid() != 0:
         raise NotPermitted(
             "recording needs root, to load BPF programs and to make a cgroup; run it with sudo"
         )
     cgroup2_mount()
-    return _Request(options, command, base, name)
+    return _Request(options, command, base, name, process)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -136,8 +154,12 @@ def run(options: argparse.Namespace) -> int:
             return DONE
         request = _check(options)
         with blocked() as mask:
-            command = request.command
-            record = _record_command(request, mask, outcome) if command else _record_cgroup(request, outcome)
+            if request.command:
+                record = _record_command(request, mask, outcome)
+            elif request.process:
+                record = _record_process(request, request.process)
+            else:
+                record = _record_cgroup(request, outcome)
         if outcome.loader:
             print(f"recorder: loader: {outcome.loader}", file=sys.stderr)
         _write(request, record)
@@ -180,7 +202,7 @@ def _record_command(request: _Request, mask: Mask, outcome: _Outcome) -> Record:
     try:
         place = RunCgroup()
         try:
-            recording = Recording(backend, place.cgroup, options.phases, request.name)
+            recording = record_cgroup(backend, place.cgroup, "exec", request.name)
             command = Command(
                 request.command,
                 place.cgroup,
@@ -232,11 +254,31 @@ def _record_cgroup(request: _Request, outcome: _Outcome) -> Record:
     options = request.options
     cgroup = find_cgroup(options.cgroup)
     backend = _backend(request, outcome)
+    try:
+        recording = record_cgroup(backend, cgroup, options.phases or "exec", request.name)
+        return _until_ended(recording, backend, options.duration)
+    finally:
+        backend.close()
+
+
+def _record_process(request: _Request, process: RunningProcess) -> Record:
+    # Here and not above: it costs the others' recordings memory for nothing.
+    from recorder.kernel.libbpf_task_backend import LibbpfTaskBackend
+
+    backend = LibbpfTaskBackend(tasks_spec(TaskBounds()))
+    try:
+        recording = record_process(backend, process, request.name)
+        return _until_ended(recording, backend, request.options.duration)
+    finally:
+        backend.close()
+
+
+def _until_ended(recording: Recording, backend: SlotBackend, duration: float | None) -> Record:
+    """Until the target has ended by itself, or somebody ends the recording."""
     live = LiveLine(sys.stderr)
     try:
-        recording = Recording(backend, cgroup, options.phases, request.name)
-        print(f"recorder: recording {cgroup.name}; Ctrl-C ends it", file=sys.stderr, flush=True)
-        deadline = time.monotonic() + options.duration if options.duration else None
+        print(f"recorder: recording {recording.what}; Ctrl-C ends it", file=sys.stderr, flush=True)
+        deadline = time.monotonic() + duration if duration else None
         while not recording.ended:
             left = deadline - time.monotonic() if deadline else TICK
             if left <= 0 or signal.sigtimedwait(FORWARDED, 0):
@@ -248,4 +290,3 @@ def _record_cgroup(request: _Request, outcome: _Outcome) -> Record:
         return recording.finish()
     finally:
         live.clear()
-        backend.close()

@@ -1,16 +1,14 @@
-"""One recording on this machine: a cgroup in, a record out."""
+"""One recording on this machine: a target of a backend in, a record out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from recorder.agent.beginning import begin
 from recorder.agent.observation import node_name, observe
-from recorder.containers.cgroup import Cgroup
-from recorder.kernel.backend import Backend, Target
+from recorder.kernel.backend import SlotBackend, Target
 from recorder.kernel.bitmap import call_of
-from recorder.kernel.layout import EventKind, SlotMode
+from recorder.kernel.layout import EventKind
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import (
@@ -22,31 +20,26 @@ from recorder.model.record import (
     SightKey,
 )
 
-PHASES = {"exec": SlotMode.MODE_EXEC, "container": SlotMode.MODE_CONTAINER}
-
 
 @dataclass(slots=True)
 class Recording:
-    """A cgroup that is being recorded, its children included.
+    """A target that is being recorded.
 
-    Tasks that are in it already make the recording late: their calls in flight are taken
-    along, what they did before is lost and in the ledger.
+    what: for people; identity, phases: for the record; late: tasks were there already, and
+    what they did before is missing.
     """
 
-    backend: Backend
-    cgroup: Cgroup
+    backend: SlotBackend
+    target: Target
+    what: str
+    identity: Identity
     phases: str
-    name: str
-    target: Target = field(init=False)
+    late: bool
     ended: bool = field(init=False, default=False)
-    _late: bool = field(init=False, default=False)
     _sights: dict[SightKey, FirstSight] = field(init=False, default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.target, self._late = begin(self.backend, self.cgroup, PHASES[self.phases])
-
     def poll(self) -> None:
-        """Takes the events that are there, and sees whether the cgroup is gone."""
+        """Takes the events that are there, and sees whether the target has ended."""
         for event in self.backend.events():
             if (event.slot, event.generation) != (self.target.slot, self.target.generation):
                 continue
@@ -80,8 +73,8 @@ class Recording:
             node=node_name(),
             loader=self.backend.loader,
             phases=self.phases,
-            identity=Identity(self.name, self.cgroup.name),
-            ledger=ledger + Ledger({"attached_late": int(self._late)}),
+            identity=self.identity,
+            ledger=ledger + Ledger({"attached_late": int(self.late)}),
             sights=self._sights,
             ended=True,
         )

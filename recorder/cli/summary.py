@@ -65,7 +65,7 @@ class LiveLine:
         if seen != self._seen:
             self._seen, self._changed = seen, now
         text = (
-            f"recording {recording.cgroup.name}: {seen} calls, "
+            f"recording {recording.what}: {seen} calls, "
             f"last new one {now - self._changed:.0f} s ago, {now - self._begun:.0f} s in all"
         )
         self._stream.write(f"\r{text:<{self._width}}")

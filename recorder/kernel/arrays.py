@@ -53,3 +53,30 @@ class SharedArray(Generic[Struct]):
     def close(self) -> None:
         """Unmaps; may be repeated."""
         self._map.close()
+
+
+class SharedValue(Generic[Struct]):
+    """The only element of such an array, which this side writes as well: field by field, in place.
+
+    Not by bpf(2): while a task is in an update of a map, Linux skips the programs of classic
+    tracepoints on its CPU, and where preemption is on, those of other tasks too
+    (bpf_disable_instrumentation, include/linux/bpf.h).
+    """
+
+    def __init__(self, fd: int, kind: type[Struct]) -> None:
+        self._kind = kind
+        self._map = mmap.mmap(fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+
+    def read(self) -> Struct:
+        """A copy."""
+        return self._kind.from_buffer_copy(self._map)
+
+    def write(self, **fields: int) -> None:
+        """Sets these, and leaves the others."""
+        value = self._kind.from_buffer(self._map)
+        for name, number in fields.items():
+            setattr(value, name, number)
+
+    def close(self) -> None:
+        """Unmaps; may be repeated."""
+        self._map.close()

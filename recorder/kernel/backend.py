@@ -16,8 +16,9 @@ from recorder.model.record import CallKey
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A cgroup that is being recorded: its slot, for as long as the generation is the same.
+    """A cgroup, or a process, that is being recorded: its slot, for as long as the generation is the same.
 
+    cgroup_id: of a process, that of the cgroup that it was in when its recording began.
     path: below the cgroup v2 mount, as the kernel gave it when it made the cgroup; empty
     where the recording began later, or the path is too long to be kept.
     """
@@ -58,37 +59,13 @@ class Reading:
     ledger: Ledger
 
 
-class Backend(Protocol):
-    """Recording by cgroup. Any method may raise BpfLoadError."""
+class SlotBackend(Protocol):
+    """What recording by cgroup and by process have in common. Any method may raise BpfLoadError."""
 
     loader: str
 
-    def add(self, cgroup_id: int, mode: SlotMode, *, late: bool = False, mount_namespace: int = 0) -> Target:
-        """Records a cgroup from now on; attaches with the first.
-
-        late: it may have tasks already, so its workload has started; mount_namespace: of
-        its tasks, 0 if not known. Raises BpfLimit when no slot or no place is free, or it
-        is recorded already, and MissingHeaders for a mode whose phases the loader cannot tell here.
-        """
-
-    def adopt(self, target: Target, children: Iterable[int]) -> None:
-        """Child cgroups that were there before the target was added count for it."""
-
     def see(self, target: Target, calls: Mapping[CallKey, Numbers]) -> None:
         """Calls of the workload that were in flight when the recording began count as well."""
-
-    def watch(self, root_id: int, *rules: WatchRule) -> None:
-        """Cgroups made below this one from now on get slots before their first tasks run.
-
-        The first rule that fits a new child's name counts, one that none fits is left alone.
-        Again for the same root: replaces what was said. At most 8 rules.
-        """
-
-    def watched(self) -> set[int]:
-        """The ids of all watched cgroups that are there."""
-
-    def unwatch(self, root_id: int) -> None:
-        """No more new slots below it; those that are there stay."""
 
     def targets(self) -> list[Target]:
         """All slots in use, ended ones that were not released yet included."""
@@ -137,3 +114,48 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Detaches and frees what is not pinned; may be repeated."""
+
+
+class Backend(SlotBackend, Protocol):
+    """Recording by cgroup."""
+
+    def add(self, cgroup_id: int, mode: SlotMode, *, late: bool = False, mount_namespace: int = 0) -> Target:
+        """Records a cgroup from now on; attaches with the first.
+
+        late: it may have tasks already, so its workload has started; mount_namespace: of
+        its tasks, 0 if not known. Raises BpfLimit when no slot or no place is free, or it
+        is recorded already, and MissingHeaders for a mode whose phases the loader cannot tell here.
+        """
+
+    def adopt(self, target: Target, children: Iterable[int]) -> None:
+        """Child cgroups that were there before the target was added count for it."""
+
+    def watch(self, root_id: int, *rules: WatchRule) -> None:
+        """Cgroups made below this one from now on get slots before their first tasks run.
+
+        The first rule that fits a new child's name counts, one that none fits is left alone.
+        Again for the same root: replaces what was said. At most 8 rules.
+        """
+
+    def watched(self) -> set[int]:
+        """The ids of all watched cgroups that are there."""
+
+    def unwatch(self, root_id: int) -> None:
+        """No more new slots below it; those that are there stay."""
+
+
+class TaskBackend(SlotBackend, Protocol):
+    """Recording of processes, and of what they start; of one in whichever cgroups it is."""
+
+    def follow(self, pid: int) -> Target:
+        """Records a process, its threads, its descendants and what they start from now on.
+
+        pid: as this process's pid namespace has it; attaches with the first. Descendants
+        are those whose line of parents leads to it now: who was handed over to another
+        parent before, as a daemon is, is none. The recording is late, and ends by itself
+        when all of them have ended. Raises ProcessNotFound, NotRecordable, or BpfLimit when
+        no slot or no place is free, or it belongs to another target of this backend.
+        """
+
+    def members(self, target: Target) -> list[int]:
+        """The processes that are followed now and that this process's pid namespace has, ascending."""

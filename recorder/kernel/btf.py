@@ -6,7 +6,7 @@ BTF's encoding is in the kernel's Documentation/bpf/btf.rst.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 
 from recorder.kernel.libbpf import Libbpf
@@ -96,7 +96,7 @@ class Btf:
 
 
 def check_layout(
-    btf: Btf, structs: dict[str, type[ctypes.Structure]], enums: dict[str, type[IntEnum]]
+    btf: Btf, structs: Mapping[str, type[ctypes.Structure]], enums: Mapping[str, type[IntEnum]]
 ) -> None:
     """Raises LayoutMismatch, naming the first type that differs."""
     for name, mirror in structs.items():

@@ -77,6 +77,25 @@ class ControlOp(IntEnum):
     CONTROL_DROP = 3
     CONTROL_RELEASE = 4
     CONTROL_SEE = 5
+    CONTROL_SETTLE = 6
+
+
+class WalkOp(IntEnum):
+    """What a walk over all tasks is to do (bpf/walk.h)."""
+
+    WALK_BEGIN = 1
+    WALK_ADOPT = 2
+    WALK_LIST = 3
+
+
+class WalkResult(IntEnum):
+    """What became of a WALK_BEGIN."""
+
+    WALK_NOT_FOUND = 0
+    WALK_DONE = 1
+    WALK_KERNEL_THREAD = 2
+    WALK_FOLLOWED = 3
+    WALK_REFUSED = 4
 
 
 class Slot(ctypes.Structure):
@@ -181,6 +200,21 @@ class Root(ctypes.Structure):
     _fields_ = (("rules", Rule * ROOT_RULES),)
 
 
+class Walk(ctypes.Structure):
+    """A walk: what it is to do, and what it found."""
+
+    _fields_ = (
+        ("op", ctypes.c_uint32),
+        ("pid", ctypes.c_uint32),
+        ("slot", ctypes.c_uint32),
+        ("result", ctypes.c_uint32),
+        ("found", ctypes.c_uint32),
+        ("elsewhere", ctypes.c_uint32),
+        ("open", ctypes.c_uint32),
+        ("padding", ctypes.c_uint32),
+    )
+
+
 STRUCTS: dict[str, type[ctypes.Structure]] = {
     "slot": Slot,
     "set": Set,
@@ -199,4 +233,16 @@ ENUMS: dict[str, type[IntEnum]] = {
     "joiner_state": JoinerState,
     "event_kind": EventKind,
     "control_op": ControlOp,
+}
+
+TASK_STRUCTS: dict[str, type[ctypes.Structure]] = {
+    **{name: STRUCTS[name] for name in ("slot", "set", "event", "counters")},
+    "walk": Walk,
+}
+"""Those of the object that follows processes."""
+
+TASK_ENUMS: dict[str, type[IntEnum]] = {
+    **{name: kind for name, kind in ENUMS.items() if name != "joiner_state"},
+    "walk_op": WalkOp,
+    "walk_result": WalkResult,
 }

@@ -35,6 +35,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_program__fd": (_I, (_P,)),
     "bpf_program__set_autoload": (_I, (_P, ctypes.c_bool)),
     "bpf_link_create": (_I, (_I, _I, _I, _P)),
+    "bpf_iter_create": (_I, (_I,)),
     "bpf_raw_tracepoint_open": (_I, (_S, _I)),
     "bpf_map_update_elem": (_I, (_I, _P, _P, ctypes.c_uint64)),
     "bpf_map_lookup_elem": (_I, (_I, _P, _P)),

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Mapping
 
-from recorder.kernel import layout
 from recorder.kernel.btf import Btf, check_layout
 from recorder.kernel.libbpf import Libbpf, reason
 from recorder.kernel.preemption import KERNEL_BTF
@@ -39,7 +38,7 @@ class LoadedObject:
         self._object = self._open()
         try:
             btf = self._btf()
-            check_layout(btf, layout.STRUCTS, layout.ENUMS)
+            check_layout(btf, self._spec.structs, self._spec.enums)
             self._set_sizes(btf)
             for name in self._spec.unused:
                 self._libbpf.bpf_program__set_autoload(self._program(name), False)
@@ -99,8 +98,7 @@ class LoadedObject:
 
     def program_fds(self) -> Mapping[str, int]:
         """The programs of the spec, by name."""
-        names = (*self._spec.attach, self._spec.control)
-        return {name: int(self._libbpf.bpf_program__fd(self._program(name))) for name in names}
+        return {name: int(self._libbpf.bpf_program__fd(self._program(name))) for name in self._spec.programs}
 
     def close(self) -> None:
         """May be repeated."""

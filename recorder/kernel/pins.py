@@ -26,6 +26,7 @@ _VALUES: Mapping[str, type[ctypes.Structure]] = {
     "table": layout.Set,
     "joiners": layout.Joiner,
     "roots": layout.Root,
+    "walk": layout.Walk,
 }
 
 
@@ -96,7 +97,7 @@ class AdoptedObject:
         try:
             for name in (*spec.max_entries, "counters"):
                 self._maps[name] = self._get(MAPS, name)
-            for name in (*spec.attach, spec.control):
+            for name in spec.programs:
                 self._programs[name] = self._get(PROGRAMS, name)
             self._check()
         except PinMismatch:
@@ -123,6 +124,8 @@ class AdoptedObject:
                 f"this recorder {layout.LAYOUT_VERSION}"
             )
         for name, mirror in _VALUES.items():
+            if name not in self._maps:
+                continue
             if map_info(self._libbpf, self._maps[name]).value_size != ctypes.sizeof(mirror):
                 raise PinMismatch(f"pinned map {name} below {self._folder} has another layout")
         found = {

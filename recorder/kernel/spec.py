@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
 
 from recorder.kernel import layout
@@ -63,17 +64,59 @@ class Bounds:
 
     def kernel_bytes(self) -> Mapping[str, int]:
         """Bytes by map, as computed: arrays by the page, hash maps with 64 bytes for each element's head."""
-        pages = {
-            "slots": (self.slots + 1) * ctypes.sizeof(layout.Slot),
-            "table": self.sets * ctypes.sizeof(layout.Set),
-            "counters": ctypes.sizeof(layout.Counters),
-            "events": self.ring_bytes + 3 * PAGE,
-            "table_overflow": self.overflow * (64 + 16),
-            "free_slots": (self.slots + 1) * 4,
-            "joiners": self.joiners * (64 + ctypes.sizeof(layout.Joiner) + 8),
-            "roots": self.roots * (64 + ctypes.sizeof(layout.Root) + 8),
-        }
-        return {name: -(-size // PAGE) * PAGE for name, size in pages.items()}
+        return _pages(
+            {
+                **_shared_bytes(self),
+                "joiners": self.joiners * (64 + ctypes.sizeof(layout.Joiner) + 8),
+                "roots": self.roots * (64 + ctypes.sizeof(layout.Root) + 8),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskBounds:
+    """The same for recording by process.
+
+    slots: targets at a time; children: processes that one target has at a time, itself
+    included; ring_bytes, table_sets: as in Bounds.
+    """
+
+    slots: int = 1
+    children: int = 4096
+    ring_bytes: int = 1 << 17
+    table_sets: int = 0
+
+    def __post_init__(self) -> None:
+        Bounds(self.slots, self.children, ring_bytes=self.ring_bytes, table_sets=self.table_sets)
+
+    @property
+    def sets(self) -> int:
+        """Sets in the table, a power of 2: at most half full with one target at its bound."""
+        return self.table_sets or 1 << (-(-self.children * 2 // layout.SET_WAYS) - 1).bit_length()
+
+    @property
+    def overflow(self) -> int:
+        """Entries of the hash map behind the table."""
+        return self.children
+
+    def kernel_bytes(self) -> Mapping[str, int]:
+        """As Bounds.kernel_bytes."""
+        return _pages({**_shared_bytes(self), "walk": ctypes.sizeof(layout.Walk)})
+
+
+def _shared_bytes(bounds: Bounds | TaskBounds) -> dict[str, int]:
+    return {
+        "slots": (bounds.slots + 1) * ctypes.sizeof(layout.Slot),
+        "table": bounds.sets * ctypes.sizeof(layout.Set),
+        "counters": ctypes.sizeof(layout.Counters),
+        "events": bounds.ring_bytes + 3 * PAGE,
+        "table_overflow": bounds.overflow * (64 + 16),
+        "free_slots": (bounds.slots + 1) * 4,
+    }
+
+
+def _pages(sizes: Mapping[str, int]) -> Mapping[str, int]:
+    return {name: -(-size // PAGE) * PAGE for name, size in sizes.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +125,9 @@ class ObjectSpec:
 
     max_entries: by map; constants: by name of a __u32 in .rodata; attach: programs in the
     order of attaching (detached in the reverse order); events: of those that belong to a
-    classic tracepoint, its name as group/event; unused: programs that are not loaded.
+    classic tracepoint, its name as group/event; unused: programs that are not loaded;
+    walk: a program that is read like a file, "" if there is none; structs and enums: those
+    that are compared with the object's type information.
     """
 
     path: Path
@@ -92,7 +137,15 @@ class ObjectSpec:
     control: str
     events: Mapping[str, str]
     unused: tuple[str, ...]
-    bounds: Bounds = field(repr=False)
+    bounds: Bounds | TaskBounds = field(repr=False)
+    walk: str = ""
+    structs: Mapping[str, type[ctypes.Structure]] = field(default_factory=lambda: layout.STRUCTS, repr=False)
+    enums: Mapping[str, type[IntEnum]] = field(default_factory=lambda: layout.ENUMS, repr=False)
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """All that are used."""
+        return (*self.attach, self.control, *((self.walk,) if self.walk else ()))
 
 
 def object_path(name: str) -> Path:
@@ -143,4 +196,38 @@ def syscalls_spec(bounds: Bounds, path: Path | None = None, *, preemptible: bool
         events=classic if preemptible else {},
         unused=raw if preemptible else tuple(classic),
         bounds=bounds,
+    )
+
+
+def tasks_spec(
+    bounds: TaskBounds, path: Path | None = None, *, preemptible: bool | None = None
+) -> ObjectSpec:
+    """The recorder of processes; arguments as for syscalls_spec.
+
+    Ends are seen before starts, and both before the first call.
+    """
+    if preemptible is None:
+        preemptible = programs_are_preemptible()
+    events = {"on_exit": "sched/sched_process_exit", "on_sys_enter": "raw_syscalls/sys_enter"}
+    raw, classic = tuple(events), {f"{name}_event": event for name, event in events.items()}
+    on_exit, on_sys_enter = classic if preemptible else raw
+    return ObjectSpec(
+        path=path or object_path("tasks.bpf.o"),
+        max_entries={
+            "slots": bounds.slots + 1,
+            "table": bounds.sets,
+            "table_overflow": bounds.overflow,
+            "free_slots": bounds.slots,
+            "events": bounds.ring_bytes,
+            "walk": 1,
+        },
+        constants={"set_shift": 32 - (bounds.sets.bit_length() - 1), "max_children": bounds.children},
+        attach=(on_exit, "on_new_task", on_sys_enter),
+        control="control",
+        events=classic if preemptible else {},
+        unused=raw if preemptible else tuple(classic),
+        bounds=bounds,
+        walk="walk_tasks",
+        structs=layout.TASK_STRUCTS,
+        enums=layout.TASK_ENUMS,
     )

@@ -69,7 +69,7 @@ CAUSES: Mapping[str, Cause] = _table(
         Cause(
             "attached_late",
             Severity.LOSS,
-            "tasks ran in the cgroup before its recording began: what they called until then is missing",
+            "tasks ran before their recording began: what they called until then is missing",
             "begin the recording first, then start the workload",
         ),
         Cause(
@@ -89,6 +89,18 @@ CAUSES: Mapping[str, Cause] = _table(
             Severity.LOSS,
             "the cgroup made more cgroups below itself than are followed: their calls were not recorded",
             "raise the bound of children, or record the children by themselves",
+        ),
+        Cause(
+            "processes_full",
+            Severity.LOSS,
+            "the process started more processes than are followed at a time: their calls were not recorded",
+            "record the cgroup that they are in instead",
+        ),
+        Cause(
+            "followed_elsewhere",
+            Severity.LOSS,
+            "a child of the process is followed by another recording: its calls were not recorded here",
+            "end the other recording first, or record the two together",
         ),
         Cause(
             "no_boundary",

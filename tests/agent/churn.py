@@ -1,5 +1,6 @@
 """Containers that come and go beside a test, each with calls that only it makes."""
 
+import concurrent.futures
 import random
 import threading
 from collections.abc import Iterator
@@ -30,7 +31,6 @@ class Churn:
     pod: Pod
     random: random.Random
     expected: dict[str, frozenset[Call]] = field(default_factory=dict)
-    failures: list[BaseException] = field(default_factory=list)
     _hands: list[Hand] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -51,12 +51,9 @@ class Churn:
 
     def run(self) -> None:
         """One after the other, until `stop`."""
-        try:
-            while not self._stop.is_set():
-                self.one()
-                self._stop.wait(0.02)
-        except BaseException as error:
-            self.failures.append(error)
+        while not self._stop.is_set():
+            self.one()
+            self._stop.wait(0.02)
 
     def stop(self) -> None:
         """No more come."""
@@ -67,13 +64,11 @@ class Churn:
 def churn(node: Node, pod: Pod, seed: int, threads: int = 2) -> Iterator[Churn]:
     """Containers of a pod come and go until the end of the `with`, or until `stop`."""
     made = Churn(node, pod, random.Random(seed))
-    workers = [threading.Thread(target=made.run, daemon=True) for _ in range(threads)]
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        workers = [pool.submit(made.run) for _ in range(threads)]
+        try:
+            yield made
+        finally:
+            made.stop()
     for each in workers:
-        each.start()
-    try:
-        yield made
-    finally:
-        made.stop()
-        for each in workers:
-            each.join(60)
-    assert made.failures == []
+        each.result()

@@ -1,4 +1,4 @@
-"""A Kubernetes node without a kubelet: containerd with CRI, pods and containers in cgroups as a kubelet has them.
+"""A Kubernetes node without a kubelet: containerd with CRI; pods and their cgroups as a kubelet has them.
 
 Whatever runs here runs programs of tests/programs, so that each container's calls are known.
 """
@@ -44,13 +44,14 @@ class Pod:
 
 @dataclass(slots=True)
 class Node:
-    """`kubepods`: the cgroup below which pods have theirs, as in /proc/PID/cgroup; it is there from the beginning.
+    """Its pods have their cgroups below `kubepods`, which is there from the beginning.
 
     What is made here goes with its containerd.
     """
 
     containerd: Containerd
     cri: Cri
+    made: set[str] = field(default_factory=set)  # ids of all containers; a machine may have others' as well
     _pods: list[Pod] = field(default_factory=list)
 
     @property
@@ -94,7 +95,9 @@ class Node:
             labels["io.kubernetes.container.type"] = kind
         config = {1: {1: name, 2: attempt}, 2: {1: IMAGE}, 3: list(args), 9: _map(labels)}
         answer = self.cri.call("CreateContainer", {1: pod.sandbox.identity, 2: config, 3: pod.sandbox.config})
-        return _text(answer[1][0])
+        identity = _text(answer[1][0])
+        self.made.add(identity)
+        return identity
 
     def start(self, pod: Pod, name: str, *args: str, attempt: int = 0, kind: str = "") -> str:
         """A container that runs, or has run: its id."""

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from typing import Self
 
 import grpc
 
+from recorder.agent.spool import Spool
 from recorder.rpc.v1 import agent_pb2 as pb
 from recorder.rpc.v1 import agent_pb2_grpc
 from tests.command import Command
@@ -89,7 +90,7 @@ class AgentProcess:
     ) -> None:
         self.kill()
         # pytest shows it with a test that failed
-        print(*(line for line in self.lines if "import " not in line and " MiB" not in line), sep="\n")
+        print(*filter(_of_interest, self.lines), sep="\n")
 
     def begin(self) -> None:
         """Start it; it may not serve yet."""
@@ -122,7 +123,7 @@ class AgentProcess:
         first = max(
             (number for number, line in enumerate(self.lines) if line.startswith("--- start ")), default=0
         )
-        return self.lines[first:]
+        return list(filter(_of_interest, self.lines[first:]))
 
     def says(self, text: str, seconds: float = WAIT) -> bool:
         """Whether this process says a line with that text, within that time and before its end."""
@@ -196,10 +197,14 @@ class AgentProcess:
         return Command().run("agent", *self.flags, *more)
 
     def left(self) -> list[object]:
-        """What is there of all that it ever had, but for the spool's folder; to be empty after an orderly end."""
+        """What is there of all that it ever had, but for the spool; nothing, after an orderly end."""
         places = [self.pins, self.socket, *(self.state.iterdir() if self.state.is_dir() else ())]
-        spooled = self.spool.iterdir() if self.spool.is_dir() else ()
-        return [*left_of(frozenset(self.objects)), *(path for path in places if path.exists()), *spooled]
+        return [*left_of(frozenset(self.objects)), *(path for path in places if path.exists())]
+
+    def spooled(self) -> set[str]:
+        """Ids of the containers whose records are in the spool; to be asked when no agent lives."""
+        entries = Spool(self.spool, 1 << 30).entries()
+        return {each.observation.identity.container_id for each in entries}
 
     # --- its service
 
@@ -216,7 +221,8 @@ class AgentProcess:
         return agent_pb2_grpc.AgentStub(self._channel)
 
     def status(self) -> pb.GetStatusResponse:
-        """GetStatus."""
+        """GetStatus. AssertionError with its own words if it has ended."""
+        assert not self._over(), "\n".join(["the agent has ended:", *self.of_this_start()])
         answer: pb.GetStatusResponse = self.stub.GetStatus(
             pb.GetStatusRequest(), timeout=WAIT, wait_for_ready=True
         )
@@ -230,6 +236,16 @@ class AgentProcess:
         """ListContainers."""
         answer = self.stub.ListContainers(pb.ListContainersRequest(), timeout=WAIT, wait_for_ready=True)
         return list(answer.containers)
+
+    def holds(self, identities: Iterable[str]) -> set[str]:
+        """Those of these containers that have a slot for somebody."""
+        held = {each.identity.container_id for each in self.containers() if each.recorded or each.ended}
+        return held & set(identities)
+
+    def wait_released(self, identities: Iterable[str], seconds: float = WAIT) -> None:
+        """Until none of them has a slot: others of the machine may have theirs."""
+        wanted = set(identities)
+        self.wait_for(lambda _: not self.holds(wanted), seconds)
 
     def capture(self, request: pb.CaptureRequest) -> Iterator[pb.CaptureResponse]:
         """Capture's stream."""
@@ -249,6 +265,11 @@ class AgentProcess:
 def slots_used(status: pb.GetStatusResponse) -> int:
     """Of an answer of GetStatus."""
     return next(each.used for each in status.bounds if each.name == "slots")
+
+
+def _of_interest(line: str) -> bool:
+    """Not its budget, nor what imports cost."""
+    return " MiB" not in line
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Containers of a real containerd, recorded by plan from their first call, and named as Kubernetes names them."""
+"""Containers of a real containerd, recorded by plan from their first call, and named as in Kubernetes."""
 
 import concurrent.futures
 import contextlib
@@ -11,11 +11,12 @@ import pytest
 from recorder.model.abi import Abi
 from recorder.model.record import ContainerKind, Observation, Phase
 from tests.agent.collector import Collector
-from tests.agent.node import FOREVER, IMAGE, Node, Pod, fresh, node
+from tests.agent.node import FOREVER, IMAGE, Node, Pod, node
 from tests.agent.observed import OF_A_RUNTIME, of_phase, problems, workload
 from tests.agent.plans import plan, recording
 from tests.agent.process import AgentProcess, slots_used
 from tests.conftest import remove_cgroup
+from tests.kernel_objects import held_by
 from tests.truth.calls import Call, calls
 from tests.truth.containerd import NAMESPACE
 from tests.truth.programs import EXEC, EXPECTED, rawsys_calls, word
@@ -68,6 +69,15 @@ def assert_named(observation: Observation, pod: Pod, name: str, **more: object) 
     assert observation.provenance.runtime in ("runc", "crun")
 
 
+def own(collector: Collector, pods: Node) -> dict[str, Observation]:
+    """What the collector has of the containers of the node, by id: an agent sees all of the machine."""
+    return {
+        each.identity.container_id: each
+        for each in collector.stored.values()
+        if each.identity.container_id in pods.made
+    }
+
+
 def recordings_of(collector: Collector, observation: Observation) -> set[str]:
     return collector.recordings[observation.source]
 
@@ -93,7 +103,7 @@ def test_containers_that_end_within_milliseconds(agent, followed, pods, scaled):
         assert_named(seen[identity], pod, seen[identity].identity.name)
         assert seen[identity].identity.name.startswith(program)
         assert recordings_of(followed, seen[identity]) == {"it"}
-    agent.wait_for(lambda status: slots_used(status) == 0)
+    agent.wait_released(started)
 
 
 def test_containers_that_are_removed_at_once(agent, followed, pods, scaled):
@@ -110,13 +120,12 @@ def test_containers_that_are_removed_at_once(agent, followed, pods, scaled):
         identities = list(pool.map(live, range(scaled(100, least=10))))
     seen = ended(followed, *identities)
     for identity in identities:
-        # "unless it was removed at once": then its id is its name, and that is no loss of calls
         named = seen[identity].identity.pod is not None
         assert named or seen[identity].identity.name == identity
-        assert problems(seen[identity], FIVE) == []
+        assert problems(seen[identity], FIVE, [] if named else ["identity_unknown"]) == []
     unnamed = sum(each.identity.pod is None for each in seen.values())
     counts = {each.cause: each.count for each in agent.status().ledger}
-    assert counts.get("identity_unknown", 0) == unnamed
+    assert counts.get("identity_unknown", 0) >= unnamed
 
 
 def test_init_containers_and_those_beside_each_other(agent, followed, pods):
@@ -183,7 +192,7 @@ def test_a_container_that_runs_already(agent, followed, pods):
     seen = ended(followed, identity)[identity]
     assert problems(seen, SLEEPING | rawsys_calls([call]) | EXEC, ["attached_late"]) == []
     assert_named(seen, pod, "web")
-    assert len(followed.stored) == 1
+    assert set(own(followed, pods)) == {identity}
 
 
 def test_label_selectors(agent, followed, pods):
@@ -213,18 +222,19 @@ def test_label_selectors(agent, followed, pods):
         assert problems(seen[identity], FIVE) == []
         assert recordings_of(followed, seen[identity]) == started[identity]
     agent.wait_for(lambda status: slots_used(status) == 0)
-    assert {each.identity.container_id for each in followed.stored.values()} == set(wanted)
+    assert set(own(followed, pods)) & set(started) == set(wanted)
 
 
 def test_slots_that_nobody_asked_for_are_given_back(agent, followed, pods):
-    """Other pods' containers cost a slot for a moment, sandboxes too; after the empty plan nothing is attached."""
+    """Other pods' containers have one for a moment; after the empty plan nothing is attached."""
     follow(agent, followed, recording("it", "shop", {"app": "web"}))
     pod = pods.pod({"app": "other"})
     for number in range(3):
         pods.start(pod, f"c-{number}", *FOREVER)
     agent.wait_for(lambda status: slots_used(status) == 0)
     assert agent.status().attached
-    assert followed.stored == {}
+    assert any(each.kind == "link" for each in held_by(agent.process.pid))
+    assert own(followed, pods) == {}
     web = pods.pod({"app": "web"})
     identity = pods.start(web, "c", *FOREVER)
     agent.wait_for(lambda status: slots_used(status) == 1)
@@ -232,7 +242,8 @@ def test_slots_that_nobody_asked_for_are_given_back(agent, followed, pods):
     agent.wait_for(lambda status: slots_used(status) == 0 and not status.attached)
     assert not agent.status().attached
     assert pods.cri.exec(identity, ["/five"]) == 0
-    assert not any(workload(each) >= EXPECTED["five"] for each in followed.stored.values())
+    assert not any(workload(each) >= EXPECTED["five"] for each in own(followed, pods).values())
+    assert not any(each.kind == "link" for each in held_by(agent.process.pid))
 
 
 @contextlib.contextmanager
@@ -253,13 +264,11 @@ def ctr_container(pods: Node, *args: str) -> Iterator[str]:
 
 def test_containers_of_ctr(agent, followed, pods, scaled):
     """Outside of Kubernetes: named by their ids, and what `ctr tasks exec` runs in them counts."""
-    names = [fresh("none")]
     follow(agent, followed, recording("host"), recording("shop", "shop"))
     with ctr_container(pods, *FOREVER) as identity:
         made = [Call(Abi.X86_64, number) for number in (102, 104, 107)][: scaled(30, least=2)]
         for call in made:
             pods.containerd.exec(identity, "/rawsys", word(call)).good()
-        names.append(identity)
     seen = ended(followed, identity)[identity]
     assert problems(seen, RUNNING | rawsys_calls(made)) == []
     assert (seen.identity.name, seen.identity.pod) == (identity, None)

@@ -55,8 +55,8 @@ def test_a_script_without_an_interpreter_line_is_the_shells(recorder_cli, tmp_pa
 
 
 WRONG = {
-    "neither": ([], "USAGE", "give either --cgroup PATH or -- COMMAND"),
-    "both": (["--cgroup", "/", "--", "true"], "USAGE", "not both"),
+    "neither": ([], "USAGE", "give either --cgroup PATH, --pid PID or -- COMMAND"),
+    "both": (["--cgroup", "/", "--", "true"], "USAGE", "one of them alone"),
     "format": (["-f", "toml", "--", "true"], "USAGE", "there is no format 'toml'; one of seccomp, oci"),
     "option": (["--nosuch", "--", "true"], "USAGE", "--nosuch"),
     "base": (["--base", "docker", "--", "true"], "USAGE", "no base 'docker'"),

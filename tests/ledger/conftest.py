@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from recorder.cli.cgroup_recording import record_cgroup
 from recorder.cli.recording import Recording
 from recorder.containers.cgroup import find_cgroup
 from recorder.kernel.libbpf_backend import LibbpfBackend
@@ -31,7 +32,7 @@ def recording() -> Callable[..., Recording]:
     """`recording(backend, cgroup, phases="exec")`."""
 
     def begin(backend: LibbpfBackend, cgroup: Path, phases: str = "exec") -> Recording:
-        return Recording(backend, find_cgroup(str(cgroup)), phases, "judged")
+        return record_cgroup(backend, find_cgroup(str(cgroup)), phases, "judged")
 
     return begin
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from recorder.kernel.arrays import SharedArray
+from recorder.kernel.arrays import SharedArray, SharedValue
 
 
 class Pair(ctypes.Structure):
@@ -46,3 +46,15 @@ def test_close_may_be_repeated(memory):
     array = SharedArray(memory, Pair, 1)
     array.close()
     array.close()
+
+
+def test_a_value_is_written_field_by_field(memory):
+    """The other fields stay, as others may have set them, and a copy is not changed by a later write."""
+    shared = SharedValue(memory, Pair)
+    os.pwrite(memory, bytes(Pair(1, 2)), 0)
+    before = shared.read()
+    shared.write(a=7)
+    assert os.pread(memory, 16, 0) == bytes(Pair(7, 2))
+    assert (before.a, before.b) == (1, 2)
+    shared.close()
+    shared.close()

@@ -11,12 +11,14 @@ import pytest
 from recorder.kernel import layout
 from recorder.kernel.btf import check_layout
 from recorder.kernel.libbpf_backend import LibbpfBackend
-from recorder.kernel.spec import Bounds, syscalls_spec
+from recorder.kernel.libbpf_task_backend import LibbpfTaskBackend
+from recorder.kernel.spec import Bounds, TaskBounds, syscalls_spec, tasks_spec
 from recorder.model.errors import LayoutMismatch
 from recorder.model.record import Phase
 from tests.kernel_objects import held_by
 
-HEADER = (Path(__file__).parents[3] / "bpf" / "recorder.h").read_text()
+BPF = Path(__file__).parents[3] / "bpf"
+HEADER = (BPF / "recorder.h").read_text()
 
 
 def changed(mirror, fields):
@@ -77,6 +79,23 @@ def test_every_shared_type_of_the_header_is_mirrored():
     enums = set(re.findall(r"^enum (\w+) \{", HEADER, re.M))
     assert structs == set(layout.STRUCTS)
     assert enums == set(layout.ENUMS)
+
+
+def test_the_object_that_follows_processes_has_the_same_and_the_walk():
+    """Loading checks what bpf/walk.h has, and all of bpf/recorder.h but what is about cgroups."""
+    header = (BPF / "walk.h").read_text()
+    structs = set(re.findall(r"^struct (\w+) \{", header, re.M))
+    enums = set(re.findall(r"^enum (\w+) \{", header, re.M))
+    assert set(layout.TASK_STRUCTS) == structs | set(layout.STRUCTS) - {"joiner", "rule", "root"}
+    assert set(layout.TASK_ENUMS) == enums | set(layout.ENUMS) - {"joiner_state"}
+
+
+@pytest.mark.root
+def test_a_changed_walk_is_refused(monkeypatch):
+    fields = [*layout.Walk._fields_, ("more", ctypes.c_uint64)]
+    monkeypatch.setitem(layout.TASK_STRUCTS, "walk", changed(layout.Walk, fields))
+    with pytest.raises(LayoutMismatch, match=r"^struct walk of the BPF object"):
+        LibbpfTaskBackend(tasks_spec(TaskBounds()))
 
 
 def test_constants_that_btf_does_not_show_are_the_headers():

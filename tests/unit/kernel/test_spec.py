@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from recorder.kernel import layout
 from recorder.kernel.libbpf_backend import LibbpfBackend
-from recorder.kernel.spec import ENTRIES_PER_SLOT, MAX_SLOTS, PAGE, Bounds, object_path, syscalls_spec
+from recorder.kernel.libbpf_task_backend import LibbpfTaskBackend
+from recorder.kernel.spec import (
+    ENTRIES_PER_SLOT,
+    MAX_SLOTS,
+    PAGE,
+    Bounds,
+    TaskBounds,
+    object_path,
+    syscalls_spec,
+    tasks_spec,
+)
 from recorder.model.errors import BpfLimit
 from tests.kernel_objects import memlock
 
@@ -102,10 +112,43 @@ def test_each_event_has_one_program(preemptible):
     assert spec.attach[-1].removesuffix("_event") == "on_sys_enter"
 
 
+@given(st.integers(1, 1 << 16))
+def test_a_table_of_processes_is_at_most_half_full(children):
+    """Its sets are a power of 2, and half as many would be too few."""
+    bounds = TaskBounds(children=children)
+    assert bounds.sets & (bounds.sets - 1) == 0
+    assert bounds.sets * layout.SET_WAYS >= 2 * children
+    assert bounds.sets == 1 or bounds.sets // 2 * layout.SET_WAYS < 2 * children
+    spec = tasks_spec(bounds)
+    assert spec.constants == {
+        "set_shift": 33 - spec.max_entries["table"].bit_length(),
+        "max_children": children,
+    }
+
+
+@pytest.mark.parametrize("wrong", [{"slots": 0}, {"children": 0}, {"ring_bytes": 4097}, {"table_sets": 3}])
+def test_bounds_of_processes_that_cannot_be_are_refused_by_name(wrong):
+    with pytest.raises(BpfLimit, match=next(iter(wrong))):
+        TaskBounds(**wrong)
+
+
+@pytest.mark.parametrize("preemptible", [False, True])
+def test_of_processes_each_event_has_one_program(preemptible):
+    """Ends are seen before starts, and both before calls."""
+    spec = tasks_spec(TaskBounds(), preemptible=preemptible)
+    names = [name.removesuffix("_event") for name in spec.attach]
+    assert names == ["on_exit", "on_new_task", "on_sys_enter"]
+    assert set(spec.events) == ({"on_exit_event", "on_sys_enter_event"} if preemptible else set())
+    assert not set(spec.attach) & set(spec.unused)
+    assert spec.programs == (*spec.attach, "control", "walk_tasks")
+
+
 @pytest.mark.root
 @pytest.mark.parametrize(
     "bounds",
     [
+        TaskBounds(),
+        TaskBounds(slots=100, children=300, ring_bytes=PAGE),
         Bounds(),
         Bounds(slots=1, children=1, joiners=1, roots=1, ring_bytes=PAGE),
         Bounds(slots=4096, children=1024, joiners=1024, ring_bytes=1 << 20),
@@ -114,7 +157,11 @@ def test_each_event_has_one_program(preemptible):
 )
 def test_computed_memory_is_what_the_kernel_charges(bounds):
     """Map by map: within a page of the kernel's own figure (memlock in fdinfo), or within 5 %."""
-    with contextlib.closing(LibbpfBackend(syscalls_spec(bounds))):
+    if isinstance(bounds, Bounds):
+        backend = LibbpfBackend(syscalls_spec(bounds))
+    else:
+        backend = LibbpfTaskBackend(tasks_spec(bounds))
+    with contextlib.closing(backend):
         charged = memlock(os.getpid())
         shown = subprocess.run(["bpftool", "-j", "map", "show"], capture_output=True, check=True).stdout
     names = {each["id"]: each.get("name", "") for each in json.loads(shown) if each["id"] in charged}

@@ -17,6 +17,8 @@ LOSSES = {
     "joiners_full",
     "children_full",
     "no_boundary",
+    "processes_full",
+    "followed_elsewhere",
     "program_missed",
     "abi_unknown",
     "agent_lost",

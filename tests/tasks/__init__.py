@@ -1,0 +1,1 @@
+"""Recording of processes: exact, never mixed with others, and bounded."""
