@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from recorder.agent.setting import size_text
 from recorder.agent.settings import MemorySettings
-from recorder.kernel.spec import Bounds
+from recorder.kernel.spec import Bounds, TaskBounds
 from recorder.model.errors import BpfLimit, BudgetExceeded, InvalidSettings
 from recorder.rpc.v1 import agent_pb2 as pb
 
@@ -24,6 +24,9 @@ KIB, MIB = 1 << 10, 1 << 20
 
 BASE_BYTES = 52 * MIB
 """Resident memory of an agent that does nothing: interpreter, grpc, libbpf, what is shared with others."""
+
+PROCESS_CAPTURES = 16
+"""Processes that captures select by their ids, at a time."""
 
 BYTES = "bytes"
 
@@ -78,6 +81,14 @@ BOUNDS: Mapping[str, Bound] = _table(
         0,
         "cgroups below which containers appear",
         "containers below the new one are not recorded from their first call: `roots_full`",
+    ),
+    Bound(
+        "processes",
+        "processes",
+        0,
+        "processes that a capture by process follows at a time",
+        "what a further one calls is not recorded: `processes_full`",
+        shared=False,
     ),
     Bound("ring", BYTES, 0, "the ring of events", "times of first sight are lost: `ring_full`"),
     Bound(
@@ -163,6 +174,11 @@ def bounds_of(memory: MemorySettings) -> Bounds:
         raise InvalidSettings(f"[memory] {error}") from error
 
 
+def task_bounds_of(memory: MemorySettings) -> TaskBounds:
+    """Those of the kernel side that follows processes, which is there while a capture does."""
+    return TaskBounds(slots=PROCESS_CAPTURES, children=memory.processes)
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What the settings allow: checked by `check`, explained by `explain`."""
@@ -172,7 +188,8 @@ class Budget:
     @property
     def kernel(self) -> Mapping[str, int]:
         """Bytes by BPF map, as computed from the bounds."""
-        return bounds_of(self.memory).kernel_bytes()
+        processes = sum(task_bounds_of(self.memory).kernel_bytes().values())
+        return {**bounds_of(self.memory).kernel_bytes(), "processes": processes}
 
     @property
     def process(self) -> Mapping[str, int]:

@@ -9,16 +9,18 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from recorder.agent.budget import Use
 from recorder.agent.observation import unrecorded
+from recorder.agent.processes import Processes
 from recorder.agent.selection import (
     CgroupSelection,
     ContainerSelection,
     PodSelection,
+    ProcessSelection,
     Selection,
     UnitSelection,
     shown,
 )
 from recorder.agent.spool import Spool
-from recorder.agent.state import CaptureState
+from recorder.agent.state import CaptureState, FollowedState
 from recorder.agent.tracked import Subject, Tracked
 from recorder.agent.tracker import Tracker
 from recorder.containers.cgroup import Cgroup, find_cgroup
@@ -98,6 +100,10 @@ class Capture:
 
     def touched(self, tracked: Tracked) -> None:
         """Something for the client."""
+        self.news()
+
+    def news(self) -> None:
+        """Something for the client."""
         self.seen = True
         self.changed.set()
 
@@ -151,14 +157,16 @@ class Captures:
     def __init__(
         self,
         tracker: Tracker,
+        processes: Processes,
         index: ContainerIndex,
         spool: Spool,
+        *,
         use: Use,
         save: Callable[[], Awaitable[None]],
-        *,
         most: int,
     ) -> None:
         self._tracker = tracker
+        self._processes = processes
         self._index = index
         self._spool = spool
         self._use = use
@@ -181,9 +189,16 @@ class Captures:
     def states(self) -> tuple[CaptureState, ...]:
         """What a next agent needs to know of them."""
         return tuple(
-            CaptureState(name, each.request, each.deadline_ns, each.selection.container_id)
+            CaptureState(
+                name, each.request, each.deadline_ns, each.selection.container_id, self._followed(each)
+            )
             for name, each in sorted(self._captures.items())
         )
+
+    def _followed(self, capture: Capture) -> FollowedState | None:
+        for each in self._processes.of(capture):
+            return FollowedState(each.target, each.identity, each.base)
+        return None
 
     def statuses(self) -> list[pb.CaptureStatus]:
         """As GetStatus has them."""
@@ -191,7 +206,7 @@ class Captures:
             pb.CaptureStatus(
                 capture_id=each.request.capture_id,
                 selection=shown(each.request.selection),
-                recorded=sum(1 for _ in self._tracker.of(each)),
+                recorded=sum(1 for _ in (*self._tracker.of(each), *self._processes.of(each))),
                 connected=each.connected,
             )
             for each in self.all()
@@ -277,10 +292,7 @@ class Captures:
             case "unit":
                 return UnitSelection(asked.unit, bool(self._unit_cgroup(asked.unit)))
             case _:
-                raise NotRecordable(
-                    "this agent records containers, cgroups and units; for a process use, on the node:"
-                    f" recorder record --pid {asked.pid}"
-                )
+                return ProcessSelection(asked.pid)
 
     def _found(self, text: str) -> list[Container]:
         return [
@@ -328,6 +340,10 @@ class Captures:
     async def _add(self, capture: Capture) -> None:
         """What is there and is no container of a runtime has no slot yet."""
         selection = capture.selection
+        if isinstance(selection, ProcessSelection):
+            await self._processes.follow(selection.pid, capture)
+            capture.news()
+            return
         if isinstance(selection, CgroupSelection):
             path = selection.path
         elif isinstance(selection, UnitSelection) and (cgroup := self._unit_cgroup(selection.unit)):
@@ -342,15 +358,22 @@ class Captures:
 
     def snapshot(self, capture: Capture) -> pb.Snapshot:
         """What it saw so far."""
-        running = list(self._tracker.of(capture))
-        record = capture.record(map(self._tracker.observation, running), self._tracker.node)
+        running = [
+            *map(self._tracker.observation, self._tracker.of(capture)),
+            *map(self._processes.observation, self._processes.of(capture)),
+        ]
+        record = capture.record(running, self._tracker.node)
         return pb.Snapshot(record=to_message(record), selected=len(running))
 
     def over(self, capture: Capture) -> bool:
         """Its time is over, or all that it selects has ended."""
         if capture.seconds_left() <= 0:
             return True
-        if not capture.seen or next(self._tracker.of(capture), None):
+        if (
+            not capture.seen
+            or next(self._tracker.of(capture), None)
+            or next(self._processes.of(capture), None)
+        ):
             return False
         if isinstance(capture.selection, PodSelection) and not self._all_named():
             return False
@@ -365,11 +388,14 @@ class Captures:
         """Its last word: what it saw in all."""
         for tracked in self._tracker.of(capture):
             capture.keep(await self._tracker.last_observation(tracked))
+        for followed in self._processes.of(capture):
+            capture.keep(await self._processes.last_observation(followed))
         return pb.Snapshot(record=to_message(capture.record((), self._tracker.node)), final=True)
 
     async def end(self, capture: Capture) -> None:
         """It is over; what was kept for it goes."""
         self._tracker.leave(capture)
+        await self._processes.leave(capture)
         was = self._captures.pop(capture.capture_id, None) if capture.capture_id else None
         if was is None and capture not in self._others:
             return
@@ -391,7 +417,16 @@ class Captures:
                 state.request, self._restored(state), state.deadline_ns, state.id, state.id.rpartition(" ")[0]
             )
             self._enter(capture)
+            if isinstance(capture.selection, ProcessSelection):
+                self._follow_again(capture, state, capture.selection.pid)
             await self._tracker.ask(capture)
+        await self._processes.settle()
+
+    def _follow_again(self, capture: Capture, state: CaptureState, pid: int) -> None:
+        followed = state.followed
+        if followed and followed.target in self._processes.adopted:
+            self._processes.resume(followed.target, pid, followed.identity, followed.base, capture)
+        capture.seen = True  # else what its process did is lost: it ends, and its client hears that
 
     def _restored(self, state: CaptureState) -> Selection:
         asked = state.request.selection
@@ -406,6 +441,8 @@ class Captures:
                 return ContainerSelection(state.container_id, running)
             case "cgroup":
                 return CgroupSelection(f"/{asked.cgroup.strip('/')}")
+            case "pid":
+                return ProcessSelection(asked.pid)
             case _:
                 return UnitSelection(asked.unit, bool(self._unit_cgroup(asked.unit)))
 

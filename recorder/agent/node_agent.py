@@ -11,12 +11,13 @@ from collections.abc import Awaitable
 
 from recorder import __version__
 from recorder.agent import privileges
-from recorder.agent.budget import Budget, Use, bounds_of
+from recorder.agent.budget import Budget, Use, bounds_of, task_bounds_of
 from recorder.agent.capture_stream import CaptureStreams
 from recorder.agent.captures import Captures
 from recorder.agent.figures import Distributions
 from recorder.agent.observation import boot_id
 from recorder.agent.plan import plan_of
+from recorder.agent.processes import FOLDER, Processes
 from recorder.agent.reports import Reports
 from recorder.agent.runtimes import runtimes
 from recorder.agent.service import AgentService
@@ -76,10 +77,17 @@ class NodeAgent:
         self._tracker = Tracker(
             self._backend, self._index, self._spool, self._use, node=agent.node, mount=cgroup2_mount()
         )
+        self._processes = Processes(task_bounds_of(memory), agent.pins, node=agent.node)
         self._reports = Reports(self._spool, self._index, agent.node)
         self._reports.attach(self._tracker)
         self._captures = Captures(
-            self._tracker, self._index, self._spool, self._use, self._save, most=memory.captures
+            self._tracker,
+            self._processes,
+            self._index,
+            self._spool,
+            use=self._use,
+            save=self._save,
+            most=memory.captures,
         )
         self._plan = collector_pb2.Plan()
         self._uplink = self._make_uplink()
@@ -145,6 +153,7 @@ class NodeAgent:
         try:
             await self._restore()
             self._run(self._index.run(), self._tracker.run(), self._captures.run(), self._save_all())
+            self._run(self._processes.run())
             self._run(self._look())
             self._web = self._make_web()
             for web in self._web:
@@ -170,6 +179,7 @@ class NodeAgent:
             _LOG.error("slots were adopted, and the state that says whose they are is %s", self._loaded.found)
         self._tracker.inherited = self._loaded.ledger(adopted=bool(self._backend.targets()))
         self._tracker.adopt(state.targets)
+        self._processes.adopt()
         await self._captures.restore(state.captures)
         if state.plan:
             await self._take_plan(state.plan)
@@ -212,6 +222,7 @@ class NodeAgent:
         self._service.stop()
         if not self.settings.agent.keep_armed:
             await self._tracker.finish()
+            await self._processes.finish()
         if self._server:
             await self._server.stop(1)
         if self._uplink:
@@ -220,6 +231,7 @@ class NodeAgent:
         folder = self.settings.agent.pins
         if self.settings.agent.keep_armed:
             await self._save()
+            self._processes.detach()
             self._backend.close()
             return
         self._backend.close()
@@ -363,6 +375,7 @@ class NodeAgent:
 def remove(settings: Settings) -> None:
     """Detaches and unpins what any agent of any version left. May be repeated."""
     folder = settings.agent.pins
+    pins.unpin(folder / FOLDER)
     pins.unpin(folder)
     if folder.is_dir():
         shutil.rmtree(folder)

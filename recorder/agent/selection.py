@@ -10,7 +10,15 @@ from recorder.agent.tracked import Subject
 from recorder.containers.container import Container
 from recorder.rpc.v1 import agent_pb2 as pb
 
-__all__ = ["CgroupSelection", "ContainerSelection", "PodSelection", "Selection", "UnitSelection", "shown"]
+__all__ = [
+    "CgroupSelection",
+    "ContainerSelection",
+    "PodSelection",
+    "ProcessSelection",
+    "Selection",
+    "UnitSelection",
+    "shown",
+]
 
 
 class Selection(Protocol):
@@ -124,6 +132,36 @@ class CgroupSelection:
 
     def over(self, containers: Iterable[Container]) -> bool:
         """One of the same path that is made later is another."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSelection:
+    """A process, and what it starts: followed by a kernel side of its own, in whichever cgroups."""
+
+    pid: int
+
+    @property
+    def container_id(self) -> str:
+        """Of no container."""
+        return ""
+
+    @property
+    def open(self) -> bool:
+        """Never: it runs."""
+        return False
+
+    @property
+    def units(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    def wants(self, subject: Subject) -> bool:
+        """No cgroup's slot."""
+        return False
+
+    def over(self, containers: Iterable[Container]) -> bool:
+        """A process that has ended is not started again."""
         return True
 
 

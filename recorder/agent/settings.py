@@ -168,6 +168,7 @@ class MemorySettings:
     children: int = setting(Whole(1, 1 << 16), 256, "cgroups below one container")
     joiners: int = setting(Whole(1, 1 << 16), 1024, "processes at a time that come into containers (set-up)")
     roots: int = setting(Whole(1, 1 << 12), 512, "cgroups below which containers appear")
+    processes: int = setting(Whole(1, 1 << 16), 4096, "processes that a capture by process follows")
     ring: int = setting(Size(4 * KIB, GIB, power=True), MIB, "the ring of events")
     containers: int = setting(Whole(1, 1 << 20), 2048, "containers that are known by name")
     first_sights: int = setting(

@@ -23,12 +23,21 @@ from recorder.record.v1 import record_pb2
 from recorder.rpc.v1.agent_pb2 import CaptureRequest
 from recorder.rpc.v1.collector_pb2 import Plan
 
-__all__ = ["CaptureState", "Found", "Loaded", "State", "StateFile", "TargetState"]
+__all__ = ["CaptureState", "FollowedState", "Found", "Loaded", "State", "StateFile", "TargetState"]
 
 MAGIC = b"recorder state 1\n"
 NAME, DAMAGED = "state", "state.damaged"
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedState:
+    """A slot of the kernel side that follows processes; base: its ledger when that began."""
+
+    target: Target
+    identity: Identity
+    base: Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class CaptureState:
     request: CaptureRequest
     deadline_ns: int = 0
     container_id: str = ""
+    followed: FollowedState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +169,7 @@ def _to_message(state: State, boot_id: str) -> pb.State:
                 request=each.request,
                 deadline_ns=each.deadline_ns,
                 container_id=each.container_id,
+                followed=_to_followed(each.followed) if each.followed else None,
             )
             for each in state.captures
         ],
@@ -185,11 +196,35 @@ def _to_target(each: TargetState) -> pb.TargetState:
 def _of_message(message: pb.State) -> State:
     return State(
         captures=tuple(
-            CaptureState(each.id, each.request, each.deadline_ns, each.container_id)
+            CaptureState(
+                each.id,
+                each.request,
+                each.deadline_ns,
+                each.container_id,
+                _of_followed(each.followed) if each.HasField("followed") else None,
+            )
             for each in message.captures
         ),
         plan=message.plan if message.HasField("plan") else None,
         targets=tuple(_of_target(each) for each in message.targets),
+    )
+
+
+def _to_followed(each: FollowedState) -> pb.FollowedState:
+    return pb.FollowedState(
+        slot=each.target.slot,
+        generation=each.target.generation,
+        cgroup_id=each.target.cgroup_id,
+        identity=to_identity(each.identity),
+        base=[record_pb2.LedgerEntry(cause=cause, count=count) for cause, count in each.base.counts.items()],
+    )
+
+
+def _of_followed(message: pb.FollowedState) -> FollowedState:
+    return FollowedState(
+        Target(message.slot, message.generation, message.cgroup_id),
+        from_identity(message.identity),
+        Ledger({each.cause: each.count for each in message.base}),
     )
 
 

@@ -22,16 +22,32 @@ class State(_message.Message):
     def __init__(self, boot_id: _Optional[str] = ..., plan: _Optional[_Union[_collector_pb2.Plan, _Mapping]] = ..., captures: _Optional[_Iterable[_Union[CaptureState, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[TargetState, _Mapping]]] = ...) -> None: ...
 
 class CaptureState(_message.Message):
-    __slots__ = ("id", "request", "deadline_ns", "container_id")
+    __slots__ = ("id", "request", "deadline_ns", "container_id", "followed")
     ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_NS_FIELD_NUMBER: _ClassVar[int]
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWED_FIELD_NUMBER: _ClassVar[int]
     id: str
     request: _agent_pb2.CaptureRequest
     deadline_ns: int
     container_id: str
-    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[_agent_pb2.CaptureRequest, _Mapping]] = ..., deadline_ns: _Optional[int] = ..., container_id: _Optional[str] = ...) -> None: ...
+    followed: FollowedState
+    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[_agent_pb2.CaptureRequest, _Mapping]] = ..., deadline_ns: _Optional[int] = ..., container_id: _Optional[str] = ..., followed: _Optional[_Union[FollowedState, _Mapping]] = ...) -> None: ...
+
+class FollowedState(_message.Message):
+    __slots__ = ("slot", "generation", "cgroup_id", "identity", "base")
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    CGROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    slot: int
+    generation: int
+    cgroup_id: int
+    identity: _record_pb2.Identity
+    base: _containers.RepeatedCompositeFieldContainer[_record_pb2.LedgerEntry]
+    def __init__(self, slot: _Optional[int] = ..., generation: _Optional[int] = ..., cgroup_id: _Optional[int] = ..., identity: _Optional[_Union[_record_pb2.Identity, _Mapping]] = ..., base: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ...) -> None: ...
 
 class TargetState(_message.Message):
     __slots__ = ("source", "slot", "generation", "late", "base", "identity", "recordings", "captures")
