@@ -28,6 +28,9 @@ BASE_BYTES = 52 * MIB
 PROCESS_CAPTURES = 16
 """Processes that captures select by their ids, at a time."""
 
+CONSTANTS = 16 << 10
+"""What both kernel sides keep of constants, each in an array of its own."""
+
 BYTES = "bytes"
 
 
@@ -189,7 +192,7 @@ class Budget:
     def kernel(self) -> Mapping[str, int]:
         """Bytes by BPF map, as computed from the bounds."""
         processes = sum(task_bounds_of(self.memory).kernel_bytes().values())
-        return {**bounds_of(self.memory).kernel_bytes(), "processes": processes}
+        return {**bounds_of(self.memory).kernel_bytes(), "processes": processes, "constants": CONSTANTS}
 
     @property
     def process(self) -> Mapping[str, int]:

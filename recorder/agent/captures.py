@@ -251,6 +251,11 @@ class Captures:
             raise
         return capture, False
 
+    @property
+    def processes(self) -> Processes:
+        """Those that captures follow."""
+        return self._processes
+
     def _of(self, owner: str) -> int:
         return sum(1 for each in self.all() if each.owner == owner)
 

@@ -187,7 +187,7 @@ class NodeAgent:
             for capture in entry.captures:
                 if not self._captures.keep(capture, entry.observation):
                     await asyncio.to_thread(self._spool.settle, entry.key, capture=capture)
-            if entry.recordings or not entry.captures:
+            if entry.recordings:
                 self._reports.resume(entry.key)
         self._use.set("spool", self._spool.bytes)
         if self._uplink and self._loaded.found is Found.DAMAGED:

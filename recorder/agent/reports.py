@@ -25,6 +25,10 @@ __all__ = ["Reports"]
 _LOG = logging.getLogger(__name__)
 
 
+UNKNOWN = ""
+"""In place of a recording's id: nobody can say which."""
+
+
 class Reports:
     """States of the plan's containers: those that run are read when there is room to send them.
 
@@ -67,8 +71,8 @@ class Reports:
         return subject.place is not None and self.plan.may_want(of_pod=subject.of_pod)
 
     def recordings(self, subject: Subject) -> tuple[str, ...]:
-        """The plan's ids; of one that nobody knows, none."""
-        return self.plan.recordings_for(subject.container) if subject.container else ()
+        """The plan's ids; of one that nobody knows, `UNKNOWN`: owed to the plan all the same."""
+        return self.plan.recordings_for(subject.container) if subject.container else (UNKNOWN,)
 
     def touched(self, tracked: Tracked) -> None:
         """News of one that runs. One that nobody knows is reported when it has ended."""
@@ -147,7 +151,7 @@ class Reports:
             if entry is None:
                 self._ended.discard(key)
                 return None
-            return Part(key, entry.recordings, to_observation(entry.observation))
+            return Part(key, tuple(filter(None, entry.recordings)), to_observation(entry.observation))
         tracked = self._running.get(key)
         if tracked is None or self._tracker is None:
             return None

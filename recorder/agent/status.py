@@ -72,7 +72,7 @@ class Status:
             kernel_release=os.uname().release,
             machine=os.uname().machine,
             loader=self._loader,
-            attached=self._tracker.attached,
+            attached=self._tracker.attached or self._captures.processes.attached,
             bounds=[each.to_message() for each in self._use.bounds()],
             ledger=[
                 record_pb2.LedgerEntry(cause=cause, count=count)

@@ -109,14 +109,15 @@ def _shared_bytes(bounds: Bounds | TaskBounds) -> dict[str, int]:
         "slots": (bounds.slots + 1) * ctypes.sizeof(layout.Slot),
         "table": bounds.sets * ctypes.sizeof(layout.Set),
         "counters": ctypes.sizeof(layout.Counters),
-        "events": bounds.ring_bytes + 3 * PAGE,
+        "events": bounds.ring_bytes + 2 * PAGE,
         "table_overflow": bounds.overflow * (64 + 16),
         "free_slots": (bounds.slots + 1) * 4,
     }
 
 
 def _pages(sizes: Mapping[str, int]) -> Mapping[str, int]:
-    return {name: -(-size // PAGE) * PAGE for name, size in sizes.items()}
+    # One more for what the kernel keeps beside, such as an array's first page; a queue is its elements alone.
+    return {name: (-(-size // PAGE) + (name != "free_slots")) * PAGE for name, size in sizes.items()}
 
 
 @dataclass(frozen=True, slots=True)
