@@ -63,14 +63,12 @@ class Bounds:
         return max(self.slots * 2, self.children)
 
     def kernel_bytes(self) -> Mapping[str, int]:
-        """Bytes by map, as computed: arrays by the page, hash maps with 64 bytes for each element's head."""
-        return _pages(
-            {
-                **_shared_bytes(self),
-                "joiners": self.joiners * (64 + ctypes.sizeof(layout.Joiner) + 8),
-                "roots": self.roots * (64 + ctypes.sizeof(layout.Root) + 8),
-            }
-        )
+        """Bytes by map, as computed."""
+        return {
+            **_shared_bytes(self),
+            "joiners": _hash_bytes(self.joiners, 8 + ctypes.sizeof(layout.Joiner)),
+            "roots": _hash_bytes(self.roots, 8 + ctypes.sizeof(layout.Root)),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +99,28 @@ class TaskBounds:
 
     def kernel_bytes(self) -> Mapping[str, int]:
         """As Bounds.kernel_bytes."""
-        return _pages({**_shared_bytes(self), "walk": ctypes.sizeof(layout.Walk)})
+        return {**_shared_bytes(self), "walk": _mapped_bytes(ctypes.sizeof(layout.Walk))}
 
 
 def _shared_bytes(bounds: Bounds | TaskBounds) -> dict[str, int]:
     return {
-        "slots": (bounds.slots + 1) * ctypes.sizeof(layout.Slot),
-        "table": bounds.sets * ctypes.sizeof(layout.Set),
-        "counters": ctypes.sizeof(layout.Counters),
-        "events": bounds.ring_bytes + 2 * PAGE,
-        "table_overflow": bounds.overflow * (64 + 16),
-        "free_slots": (bounds.slots + 1) * 4,
+        "slots": _mapped_bytes((bounds.slots + 1) * ctypes.sizeof(layout.Slot)),
+        "table": _mapped_bytes(bounds.sets * ctypes.sizeof(layout.Set)),
+        "counters": _mapped_bytes(ctypes.sizeof(layout.Counters)),
+        "events": _mapped_bytes(bounds.ring_bytes + 2 * PAGE),
+        "table_overflow": _hash_bytes(bounds.overflow, 16),
+        "free_slots": 512 + bounds.slots * 4,
     }
 
 
-def _pages(sizes: Mapping[str, int]) -> Mapping[str, int]:
-    # One more for what the kernel keeps beside, such as an array's first page; a queue is its elements alone.
-    return {name: (-(-size // PAGE) + (name != "free_slots")) * PAGE for name, size in sizes.items()}
+def _mapped_bytes(size: int) -> int:
+    """An array that can be mapped, or a ring: whole pages, after one of the kernel's own."""
+    return (-(-size // PAGE) + 1) * PAGE
+
+
+def _hash_bytes(entries: int, element: int) -> int:
+    """Key and value with a head of 64 bytes, a bucket of 8 for each in powers of two, and the map itself."""
+    return entries * (64 + element) + 8 * (1 << (entries - 1).bit_length()) + 1024
 
 
 @dataclass(frozen=True, slots=True)
