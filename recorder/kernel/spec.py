@@ -107,7 +107,7 @@ def _shared_bytes(bounds: Bounds | TaskBounds) -> dict[str, int]:
         "slots": _mapped_bytes((bounds.slots + 1) * ctypes.sizeof(layout.Slot)),
         "table": _mapped_bytes(bounds.sets * ctypes.sizeof(layout.Set)),
         "counters": _mapped_bytes(ctypes.sizeof(layout.Counters)),
-        "events": _mapped_bytes(bounds.ring_bytes + 2 * PAGE),
+        "events": _mapped_bytes(bounds.ring_bytes + 2 * PAGE + 512),
         "table_overflow": _hash_bytes(bounds.overflow, 16),
         "free_slots": 512 + bounds.slots * 4,
     }
@@ -119,8 +119,8 @@ def _mapped_bytes(size: int) -> int:
 
 
 def _hash_bytes(entries: int, element: int) -> int:
-    """Key and value with a head of 64 bytes, a bucket of 8 for each in powers of two, and the map itself."""
-    return entries * (64 + element) + 8 * (1 << (entries - 1).bit_length()) + 1024
+    """Key and value with a head of 64 bytes, and the map itself."""
+    return entries * (64 + element) + PAGE
 
 
 @dataclass(frozen=True, slots=True)
