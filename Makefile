@@ -34,7 +34,7 @@ demo: ## record a real server under load, then run it under the profile made fro
 	@scripts/demo.sh
 
 test: setup bpf ## the tests, with counts scaled by TEST_SCALE (0.1); root for most of them
-	TEST_SCALE=$(TEST_SCALE) $(PYTHON) -m pytest $(PYTEST_ARGS)
+	TEST_SCALE=$(TEST_SCALE) scripts/test.sh $(PYTEST_ARGS)
 
 test-full: setup bpf ## the tests with full counts, none skipped; writes docs/last-full-test.txt
 	@scripts/test-full.sh

@@ -11,7 +11,7 @@ commit=$(git rev-parse --short HEAD 2>/dev/null || echo none)
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 
-TEST_SCALE=1 RECORDER_REQUIRE_ALL=1 .venv/bin/python -m pytest ${PYTEST_ARGS:-} 2>&1 | tee "$output"
+TEST_SCALE=1 RECORDER_REQUIRE_ALL=1 scripts/test.sh ${PYTEST_ARGS:-} 2>&1 | tee "$output"
 status=${PIPESTATUS[0]}
 
 mkdir -p docs
@@ -21,7 +21,7 @@ mkdir -p docs
 	echo "kernel:   $(uname -r), $(uname -m), $(nproc) CPUs"
 	echo "duration: $(($(date +%s) - started)) s"
 	echo "result:   $([ "$status" = 0 ] && echo passed || echo "failed (status $status)")"
-	echo "summary:  $(tail -n 1 "$output" | tr -d '=' | xargs)"
+	echo "summary:  $(grep -E '^[0-9]+ (passed|failed)' "$output" | paste -sd '+' | xargs)"
 } >"$report"
 cat "$report"
 exit "$status"

@@ -22,7 +22,7 @@ __all__ = ["BASE_BYTES", "BOUNDS", "Bound", "BoundUse", "Budget", "Use", "bounds
 
 KIB, MIB = 1 << 10, 1 << 20
 
-BASE_BYTES = 52 * MIB
+BASE_BYTES = 54 * MIB
 """Resident memory of an agent that does nothing: interpreter, grpc, libbpf, what is shared with others."""
 
 PROCESS_CAPTURES = 16
@@ -59,7 +59,7 @@ BOUNDS: Mapping[str, Bound] = _table(
     Bound(
         "slots",
         "containers",
-        4608,
+        6144,
         "what is recorded at a time, ended containers whose record is not handed on yet included",
         "a new container is not recorded: `slots_full`; a capture of it is refused (RESOURCE_EXHAUSTED)",
     ),

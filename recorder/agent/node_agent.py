@@ -120,6 +120,7 @@ class NodeAgent:
         self._stale = asyncio.Event()
         self._tracker.on_change.append(self._stale)
         self._saving = asyncio.Lock()
+        self._next_save: asyncio.Future[None] | None = None
         self._planned = asyncio.Event()
 
     # --- the kernel side
@@ -153,7 +154,7 @@ class NodeAgent:
         try:
             await self._restore()
             self._run(self._index.run(), self._tracker.run(), self._captures.run(), self._save_all())
-            self._run(self._processes.run())
+            self._run(self._processes.run(), self._reports.run())
             self._run(self._look())
             self._web = self._make_web()
             for web in self._web:
@@ -249,11 +250,15 @@ class NodeAgent:
     # --- what the next agent needs
 
     async def _save(self) -> None:
-        # Who waits may be cancelled, the thread cannot: the lock is held until it is done.
-        await asyncio.shield(asyncio.ensure_future(self._save_locked()))
+        # Who comes while one is under way has the next one, together with all others that came. Who
+        # waits may be cancelled, the thread cannot: the lock is held until it is done.
+        if self._next_save is None:
+            self._next_save = asyncio.ensure_future(self._save_locked())
+        await asyncio.shield(self._next_save)
 
     async def _save_locked(self) -> None:
         async with self._saving:
+            self._next_save = None
             plan = self._plan if self._plan.recordings or self._plan.revision else None
             state = State(self._captures.states(), plan, self._tracker.states())
             await asyncio.to_thread(self._state_file.save, state)
@@ -341,12 +346,12 @@ class NodeAgent:
             calls_in_all=memory.streams,
         )
         add = functools.partial(agent_pb2_grpc.add_AgentServicer_to_server, self._service)
-        return Server(
-            {SERVICE: add},
-            Listening(
-                listen.socket, listen.address, self._tls(), reflection=listen.reflection, limits=limits
-            ),
+        where = Listening(
+            listen.socket, listen.address, self._tls(), reflection=listen.reflection, limits=limits
         )
+        server = Server({SERVICE: add}, where)
+        self._status.calls = server.calls
+        return server
 
     def _make_web(self) -> list[WebServer]:
         web, found = self.settings.web, []

@@ -48,6 +48,7 @@ class Reports:
         self._flying: dict[Hashable, bool] = {}  # whether what flies is the last state
         self._said: dict[str, str] = {}
         self._event = asyncio.Event()
+        self._stored: asyncio.Queue[Source] = asyncio.Queue()
 
     def attach(self, tracker: Tracker) -> None:
         """Whose states these are."""
@@ -173,12 +174,19 @@ class Reports:
         """As Outbox.acknowledged."""
         last = self._flying.pop(key, False)
         if last and isinstance(key, Source):
-            self._ended.discard(key)
+            self._stored.put_nowait(key)
+        self._event.set()
+
+    async def run(self) -> None:
+        """Takes what the collector has stored out of the spool, until cancelled."""
+        while True:
+            key = await self._stored.get()
             try:
-                self._spool.settle(key, recordings=True)
+                await asyncio.to_thread(self._spool.settle, key, recordings=True)
             except StorageError as error:
                 _LOG.error("what the collector has stored stays in the spool: %s", error)
-        self._event.set()
+            if key not in self._news and key not in self._flying:
+                self._ended.discard(key)
 
     def rewind(self) -> None:
         """As Outbox.rewind; what the collector has already heard of refusals is said again."""

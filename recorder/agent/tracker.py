@@ -180,7 +180,7 @@ class Tracker:
         self._askers.add(asker)
         await self._arm()
         for each in self.tracked():
-            self._match(each)
+            self._match(each, (asker,))
         await self._find_running((asker,))
         self._index.wake()  # one that began just now may not be known yet
         self._wake.set()
@@ -210,7 +210,7 @@ class Tracker:
     async def add(self, subject: Subject, mode: SlotMode, asker: Asker | None = None) -> Tracked:
         """A slot for a cgroup that is there; `asker`'s at once. Raises CgroupNotFound or BpfError."""
         cgroup = Cgroup(self._mount / subject.path.lstrip("/"), self._mount)
-        known = await self._standing(cgroup.id) or self._meet(cgroup.id)
+        known = await self._standing(cgroup.id)
         if known:
             return self._give(known, asker)
         base = self._backend.ledger()
@@ -261,6 +261,7 @@ class Tracker:
 
     async def _find_running(self, askers: Collection[Asker] = ()) -> None:
         """Containers that are there and that somebody wants; for all askers, those without a slot."""
+        await self._take(self._backend.events())  # slots of which nobody was told yet
         settled = set() if askers else self._named()
         askers = askers or self._askers
         for container in list(self._index.containers().values()):
@@ -427,13 +428,13 @@ class Tracker:
             return True
         return time.monotonic() - since < UNKNOWN and any(each.open for each in self._askers)
 
-    def _match(self, tracked: Tracked) -> None:
-        """Tell askers of it; what is not identified yet may still become somebody's."""
+    def _match(self, tracked: Tracked, askers: Collection[Asker] = ()) -> None:
+        """Tell these askers of it, or all; what is not identified yet may still become somebody's."""
         if not tracked.identified or tracked.leaving:
             return
         if tracked.subject.container and tracked.subject.container.not_recordable:
             return
-        for asker in self._askers:
+        for asker in askers or self._askers:
             if asker not in tracked.askers and asker.wants(tracked.subject):
                 tracked.askers.add(asker)
                 asker.touched(tracked)
@@ -599,7 +600,8 @@ class Tracker:
         await self._take(self._backend.events())
         for tracked in leaving:
             if tracked in readings and tracked.askers:
-                observation = self._observe(tracked, readings[tracked], ended=True)
+                tracked.reading = readings[tracked]
+                observation = self._observe(tracked, tracked.reading, ended=True)
                 if not await self._store(tracked, observation):
                     continue
                 for asker in list(tracked.askers):

@@ -100,7 +100,8 @@ class Calls(grpc.aio.ServerInterceptor):
             failure = InternalError("a fault of this program; its log has the details")
         with suppress(grpc.aio.InternalError):  # the client is gone already
             return await abort(context, failure)
-        return None
+        # A normal end would have gRPC send a status over what is still being sent, and log that it cannot.
+        raise asyncio.CancelledError("the client is gone")
 
     @contextmanager
     def _counted(self, peer: Peer) -> Iterator[None]:
@@ -152,8 +153,7 @@ class _Method:
         request = requests if self.handler.request_streaming else await self._request(requests)
         if not self.handler.response_streaming:
             return await self.behaviour(request, context)
-        # gRPC's way to say in a write that the client is gone already
-        with suppress(grpc.aio.InternalError):
+        try:
             if not self.generates:
                 return await self.behaviour(request, context)
             # closed here, not when it is collected: what it holds for this client ends with the call
@@ -162,6 +162,9 @@ class _Method:
                     content = self.handler.response_serializer(message)
                     del message  # a client that does not read costs its bytes alone
                     await self._write(context, content)
+        except grpc.aio.InternalError as error:
+            # gRPC's way to say in a write that the client is gone already
+            raise asyncio.CancelledError("the client is gone") from error
         return None
 
     async def _write(self, context: Any, content: bytes) -> None:

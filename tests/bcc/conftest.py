@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from recorder.cli.cgroup_recording import record_cgroup
 from recorder.cli.recording import Recording
 from recorder.containers.cgroup import find_cgroup
 from recorder.kernel.backend import Backend
@@ -122,4 +123,4 @@ def recording(bcc: BccBackend, unused: None) -> Callable[[Path], Recording]:
 
 
 def _recording(backend: Backend, cgroup: Path) -> Recording:
-    return Recording(backend, find_cgroup(str(cgroup)), "exec", "test")
+    return record_cgroup(backend, find_cgroup(str(cgroup)), "exec", "test")

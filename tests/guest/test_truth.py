@@ -47,6 +47,12 @@ TESTS = (
         "enforcement/test_thirty_two_bit.py::test_a_32_bit_program_needs_the_profile_that_was_recorded_of_it",
         *("runc-False", "crun-True"),
     ),
+    # processes
+    "tests/tasks/test_known_programs.py::test_a_process_that_becomes_a_program[forker-default]",
+    "tests/tasks/test_beginning.py::test_a_parent_that_ends_before_it_was_found",
+    "tests/tasks/test_others.py::test_two_hundred_processes_beside_it",
+    # a recording outlives the agent
+    "tests/agent/test_capture_process.py::test_over_the_agents_death",
     # nothing left
     "tests/leftovers/test_command_ends.py::test_a_normal_end",
     "tests/leftovers/test_command_ends.py::test_a_signal_to_the_recorder[15]",
