@@ -72,6 +72,7 @@ proto: setup ## generate the Python stubs from proto/
 bench: setup bpf ## what a recorded system call costs (root)
 	$(PYTHON) -m benchmarks.syscall_cost
 	$(PYTHON) -m benchmarks.start_cost
+	$(PYTHON) -m benchmarks.agent_idle
 
 clean: ## remove what was built; .venv stays
 	rm -rf build recorder/kernel/objects/bcc recorder/kernel/objects/*.o recorder/kernel/objects/*.new .pytest_cache .mypy_cache .ruff_cache \

@@ -8,7 +8,10 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 PYTEST=(.venv/bin/python -m pytest -q)
-SPEAKING=(tests/agent tests/cli tests/containers tests/ledger tests/unit/containers tests/unit/rpc)
+SPEAKING=(
+	tests/agent tests/cli tests/containers tests/unit/containers tests/unit/rpc
+	tests/ledger/test_capture_losses.py tests/ledger/test_identity_losses.py
+)
 
 for argument; do
 	if [ -e "${argument%%::*}" ]; then
