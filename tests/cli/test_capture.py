@@ -559,7 +559,7 @@ def test_watch_on_a_terminal_is_a_table(recorder_cli, agent, tmp_path):
     async def script(request, context):
         yield started(request)
         yield snapshot(observation([0, 1], comm=b"nginx"))
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(5)  # the table is there at last, also where its libraries load slowly
         yield snapshot(observation([0, 1, 9], comm=b"nginx"), final=False)
         await asyncio.sleep(0.6)
         yield snapshot(observation([0, 1, 9], comm=b"nginx", ended=True), final=True)
