@@ -17,7 +17,8 @@ from tests.guest.build.tool import run_tool
 REQUIREMENTS = Path(__file__).parents[3] / "requirements.lock"
 CHECKOUT = "/root/checkout"  # where a checkout is pushed to
 NEEDED = (
-    *("grpcio", "protobuf", "psutil", "PyYAML", "typing_extensions"),
+    *("googleapis-common-protos", "grpcio", "grpcio-health-checking", "protobuf", "psutil", "PyYAML"),
+    "typing_extensions",
     *("hypothesis", "iniconfig", "packaging", "pluggy", "Pygments", "pyroute2"),
     *("pytest", "pytest-timeout", "sortedcontainers", "system-calls", "tomlkit"),
 )
