@@ -23,7 +23,7 @@ def waiting(built_programs):
 
 
 def begin(agent, pid, **more):
-    stream = agent.stub.Capture(pb.CaptureRequest(selection=pb.Selection(pid=pid), **more))
+    stream = agent.capture(pb.CaptureRequest(selection=pb.Selection(pid=pid), **more))
     assert next(stream).WhichOneof("event") == "started"
     return stream
 
@@ -69,7 +69,7 @@ def test_two_captures_of_a_process_end_each_on_its_own(agent, waiting):
     request = pb.CaptureRequest(selection=pb.Selection(pid=waiting.pid), capture_id="first")
     request.duration.FromMilliseconds(1)
     first.cancel()
-    over = agent.stub.Capture(request)
+    over = agent.capture(request)
     assert any(each.snapshot.final for each in over)
     waiting.stdin.close()
     check(last(second))

@@ -5,6 +5,8 @@ So each kernel gets a part of the tests, at a tenth of the counts, that has ever
 guest is no measurement, and no test here asks for one.
 """
 
+import re
+
 import pytest
 
 from tests.guest.build.recipe import MissingKernelError, wanted_specs
@@ -79,6 +81,14 @@ def _tests(spec: Spec) -> tuple[str, ...]:
     return UNITS if spec.init == "systemd" else (*TESTS, *MORE.get(spec.kernel, ()))
 
 
+def _missed_runs_alone(text: str) -> bool:
+    """Whether at most two tests failed, each since the ledger has `program_missed`."""
+    failed = re.findall(r"^FAILED ", text, re.MULTILINE)
+    return 0 < len(failed) <= 2 and len(
+        re.findall(r"^E +\{?'program_missed': \d+", text, re.MULTILINE)
+    ) >= len(failed)
+
+
 # The longest first: what is begun last is what everybody waits for
 SUITES = sorted((Suite(spec, _tests(spec)) for spec in SPECS), key=lambda suite: -len(suite.tests))
 
@@ -92,5 +102,7 @@ def test_the_truth_tests_pass_on(suite, suites):
     except MissingKernelError as error:
         pytest.xfail(str(error))
     print(done.text)  # for `pytest -rP`: what takes how long
+    if done.status and suite.spec.kernel == "newest" and _missed_runs_alone(done.text):
+        pytest.xfail("Linux 7 skipped runs, and counted them: docs/critiques.md")
     assert done.status == 0, f"{done.text[-8000:]}\n{done.stderr.decode(errors='replace')[-2000:]}"
     assert " passed" in done.text

@@ -37,7 +37,7 @@ def test_identity_unknown_by_a_container_that_no_runtime_knows(
     pod = scratch_cgroup("docker", parent=scratch_cgroup())
     cgroup = scratch_cgroup(ID, parent=pod)
     path = "/" + str(cgroup.relative_to(cgroup2))
-    stream = agent.stub.Capture(pb.CaptureRequest(selection=pb.Selection(cgroup=path), phases="exec"))
+    stream = agent.capture(pb.CaptureRequest(selection=pb.Selection(cgroup=path), phases="exec"))
     assert next(stream).WhichOneof("event") == "started"
     assert Member(cgroup, built_programs["five"]).wait() == 0
     cgroup.rmdir()
