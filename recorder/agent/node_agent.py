@@ -228,6 +228,7 @@ class NodeAgent:
             await self._server.stop(1)
         if self._uplink:
             await self._uplink.close(FLUSH)
+        await self._reports.flush()
         await self._stop_tasks()
         folder = self.settings.agent.pins
         if self.settings.agent.keep_armed:

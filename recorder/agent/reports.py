@@ -180,13 +180,20 @@ class Reports:
     async def run(self) -> None:
         """Takes what the collector has stored out of the spool, until cancelled."""
         while True:
-            key = await self._stored.get()
-            try:
-                await asyncio.to_thread(self._spool.settle, key, recordings=True)
-            except StorageError as error:
-                _LOG.error("what the collector has stored stays in the spool: %s", error)
-            if key not in self._news and key not in self._flying:
-                self._ended.discard(key)
+            await self._settle(await self._stored.get())
+
+    async def flush(self) -> None:
+        """The rest of it, at the end."""
+        while not self._stored.empty():
+            await self._settle(self._stored.get_nowait())
+
+    async def _settle(self, key: Source) -> None:
+        try:
+            await asyncio.to_thread(self._spool.settle, key, recordings=True)
+        except StorageError as error:
+            _LOG.error("what the collector has stored stays in the spool: %s", error)
+        if key not in self._news and key not in self._flying:
+            self._ended.discard(key)
 
     def rewind(self) -> None:
         """As Outbox.rewind; what the collector has already heard of refusals is said again."""
