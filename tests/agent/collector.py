@@ -24,7 +24,7 @@ import grpc.aio
 from google.protobuf import json_format
 
 from recorder.model.record import Observation, Record, Source
-from recorder.model.wire import from_observation, to_json
+from recorder.model.wire import from_json, from_observation, to_json
 from recorder.rpc.v1 import collector_pb2 as pb
 from recorder.rpc.v1 import collector_pb2_grpc
 
@@ -240,15 +240,19 @@ def main() -> None:
     options = parser.parse_args()
     watched = {signal.SIGHUP, signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
-    with collector(options.address, plan=_read_plan(options.plan)) as serving:
-        if options.store:
+    made = Collector(options.address, plan=_read_plan(options.plan))
+    if options.store:
+        if options.store.exists():
+            made.stored = {each.source: each for each in from_json(options.store.read_text()).observations}
 
-            def write() -> None:
-                new = options.store.with_suffix(".new")
-                new.write_text(to_json(serving.record))
-                new.rename(options.store)
+        def write() -> None:
+            new = options.store.with_suffix(".new")
+            new.write_text(to_json(made.record))
+            new.rename(options.store)
 
-            serving.on_stored = write
+        made.on_stored = write
+    with contextlib.closing(made) as serving:
+        serving.start()
         print(f"serving on {serving.address}", flush=True)
         while signal.sigwait(watched) == signal.SIGHUP:
             plan = _read_plan(options.plan)
