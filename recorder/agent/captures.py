@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from recorder.agent.budget import Use
 from recorder.agent.observation import unrecorded
 from recorder.agent.processes import Processes
+from recorder.agent.roots import MODES
 from recorder.agent.selection import (
     CgroupSelection,
     ContainerSelection,
@@ -23,11 +24,11 @@ from recorder.agent.spool import Spool
 from recorder.agent.state import CaptureState, FollowedState
 from recorder.agent.tracked import Subject, Tracked
 from recorder.agent.tracker import Tracker
-from recorder.containers.cgroup import Cgroup, find_cgroup
+from recorder.containers.cgroup import find_cgroup
 from recorder.containers.container import Container, Manager
 from recorder.containers.index import ContainerIndex
 from recorder.containers.place import place_of, unit_of
-from recorder.kernel.layout import SlotMode
+from recorder.containers.unit import unit_cgroup
 from recorder.model.errors import LimitReached, NotFound, NotRecordable
 from recorder.model.record import Identity, Observation, Record, Source
 from recorder.model.wire import to_message
@@ -41,8 +42,6 @@ _LOG = logging.getLogger(__name__)
 
 AWAY = 120.0
 """Seconds that a capture goes on without its client."""
-
-_MODES = {"exec": SlotMode.MODE_EXEC, "container": SlotMode.MODE_CONTAINER}
 
 
 class Capture:
@@ -295,7 +294,7 @@ class Captures:
             case "cgroup":
                 return CgroupSelection(find_cgroup(asked.cgroup).name)
             case "unit":
-                return UnitSelection(asked.unit, bool(self._unit_cgroup(asked.unit)))
+                return UnitSelection(asked.unit, bool(unit_cgroup(self._tracker.mount, asked.unit)))
             case _:
                 return ProcessSelection(asked.pid)
 
@@ -338,10 +337,6 @@ class Captures:
             )
         return ContainerSelection(container.id, running=bool(container.cgroup_path and container.pid))
 
-    def _unit_cgroup(self, unit: str) -> Cgroup | None:
-        root = Cgroup(self._tracker.mount, self._tracker.mount)
-        return next((each for each in root.descendants() if unit_of(each.name) == unit), None)
-
     async def _add(self, capture: Capture) -> None:
         """What is there and is no container of a runtime has no slot yet."""
         selection = capture.selection
@@ -351,7 +346,9 @@ class Captures:
             return
         if isinstance(selection, CgroupSelection):
             path = selection.path
-        elif isinstance(selection, UnitSelection) and (cgroup := self._unit_cgroup(selection.unit)):
+        elif isinstance(selection, UnitSelection) and (
+            cgroup := unit_cgroup(self._tracker.mount, selection.unit)
+        ):
             path = cgroup.name
         else:
             return
@@ -359,7 +356,7 @@ class Captures:
         container = self._index.find(place.container_id) if place else None
         default = "container" if place else "exec"
         subject = Subject(path, place, container, "" if place else unit_of(path))
-        await self._tracker.add(subject, _MODES[capture.request.phases or default], capture)
+        await self._tracker.add(subject, MODES[capture.request.phases or default], capture)
 
     def snapshot(self, capture: Capture) -> pb.Snapshot:
         """What it saw so far."""
@@ -449,7 +446,7 @@ class Captures:
             case "pid":
                 return ProcessSelection(asked.pid)
             case _:
-                return UnitSelection(asked.unit, bool(self._unit_cgroup(asked.unit)))
+                return UnitSelection(asked.unit, bool(unit_cgroup(self._tracker.mount, asked.unit)))
 
     def keep(self, capture_id: str, observation: Observation) -> bool:
         """What the spool has of a capture; False: there is no such capture."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 
 from recorder.agent.observation import boot_id
 from recorder.agent.outbox import Part
@@ -94,13 +93,6 @@ class Reports:
         self._running.pop(source, None)
         self._ended.add(source)
         self._tell(source)
-
-    def forget(self, tracked: Tracked) -> None:
-        """The plan does not want it any more: what was reported stays reported."""
-        source = tracked.source(self._node, boot_id())
-        if source and source in self._running:
-            del self._running[source]
-            self._news.pop(source, None)
 
     # --- containers that are not recorded
 
@@ -207,9 +199,3 @@ class Reports:
     def unacknowledged(self) -> int:
         """As Outbox.unacknowledged."""
         return len(self._news.keys() | self._flying.keys())
-
-    def restore(self, sources: Iterable[Source]) -> None:
-        """What the last agent left in the spool."""
-        for source in sources:
-            with contextlib.suppress(KeyError):
-                self.resume(source)

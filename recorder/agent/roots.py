@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from recorder.containers.root import WatchRoot, watch_roots
+from recorder.containers.root import MAX_PREFIX, WatchRoot, watch_roots
 from recorder.kernel.backend import Backend, WatchRule
 from recorder.kernel.layout import SlotMode
 from recorder.model.errors import BpfLimit
@@ -31,6 +31,14 @@ corrects what the level alone would make of them.
 """
 
 
+def rules_of(roots: Iterable[WatchRoot]) -> dict[str, list[WatchRule]]:
+    """The kernel side's rules for each root's path, in order."""
+    rules: dict[str, list[WatchRule]] = defaultdict(list)
+    for root in roots:
+        rules[root.path].append(WatchRule(MODES[root.mode], root.levels, root.prefix.encode()[:MAX_PREFIX]))
+    return rules
+
+
 class Roots:
     """The watched cgroups of a backend. Blocking: `refresh` reads the whole tree of cgroups."""
 
@@ -47,10 +55,8 @@ class Roots:
 
     def refresh(self, units: Iterable[str] = ()) -> None:
         """Watches what is to be watched now, `units` of system.slice by name among it; again and again."""
-        rules: dict[str, list[WatchRule]] = defaultdict(list)
-        names = [WatchRoot("/system.slice", prefix=unit[:15], mode="exec") for unit in sorted(units)]
-        for root in (*TO_COME, *names, *watch_roots(self._mount)):
-            rules[root.path].append(WatchRule(MODES[root.mode], root.levels, root.prefix.encode()[:15]))
+        names = [WatchRoot("/system.slice", prefix=unit[:MAX_PREFIX], mode="exec") for unit in sorted(units)]
+        rules = rules_of((*TO_COME, *names, *watch_roots(self._mount)))
         wanted: dict[int, tuple[WatchRule, ...]] = {}
         for path, found in rules.items():
             with contextlib.suppress(FileNotFoundError):

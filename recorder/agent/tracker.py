@@ -396,7 +396,6 @@ class Tracker:
             return
         delay, since = _AGAIN[0], time.monotonic()
         while self._tracked.get(tracked.key) is tracked:
-            container = self._index.find(place.container_id)
             try:
                 container = await self._index.resolve(place)
             except RuntimeUnreachable:

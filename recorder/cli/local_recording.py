@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from recorder.agent.budget import Budget, Use, bounds_of
 from recorder.agent.observation import node_name, unrecorded
-from recorder.agent.roots import MODES
+from recorder.agent.roots import MODES, rules_of
 from recorder.agent.settings import MemorySettings
 from recorder.agent.tracked import Subject, Tracked
 from recorder.agent.tracker import Tracker
@@ -35,7 +35,7 @@ from recorder.containers.place import place_of
 from recorder.containers.root import WatchRoot
 from recorder.containers.source import Source
 from recorder.containers.unit import slice_of, unit_cgroup, unit_roots
-from recorder.kernel.backend import Backend, WatchRule
+from recorder.kernel.backend import Backend
 from recorder.kernel.loaders import load
 from recorder.model.errors import BpfLimit, CgroupNotFound, Interrupted
 from recorder.model.record import Identity, Observation, Record
@@ -226,11 +226,7 @@ class LocalRecording:
         return [(found, None)] if found else [], [] if found else roots
 
     def _watch(self, roots: Iterable[WatchRoot]) -> None:
-        rules: dict[str, list[WatchRule]] = {}
-        for root in roots:
-            rule = WatchRule(MODES[root.mode], root.levels, root.prefix.encode())
-            rules.setdefault(root.path, []).append(rule)
-        for path, found in rules.items():
+        for path, found in rules_of(roots).items():
             self._backend.watch(Cgroup(self._mount / path.lstrip("/"), self._mount).id, *found)
 
     async def _begin(self, cgroups: Iterable[_There]) -> None:

@@ -1,12 +1,11 @@
 """What only an agent can lose: the name of a container."""
 
-import subprocess
-
 import pytest
 
 from recorder.model import wire
 from recorder.rpc.v1 import agent_pb2 as pb
 from tests.agent.process import AgentProcess, agent_process
+from tests.agent.secured import bpffs_in
 from tests.ledger.judgement import assert_judged
 from tests.member import Member
 
@@ -18,16 +17,10 @@ ID = "0123456789abcdef" * 4
 @pytest.fixture
 def agent(tmp_path):
     """An agent that has no runtime to ask."""
-    mount = tmp_path / "bpffs"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "none", mount], check=True)
-    try:
-        with agent_process(tmp_path / "agent", mount) as made:
-            yield made.start()
-            made.kill()
-            made.run("--remove")
-    finally:
-        subprocess.run(["umount", mount], check=True)
+    with bpffs_in(tmp_path) as bpffs, agent_process(tmp_path / "agent", bpffs) as made:
+        yield made.start()
+        made.kill()
+        made.run("--remove")
 
 
 def test_identity_unknown_by_a_container_that_no_runtime_knows(
