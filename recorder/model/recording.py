@@ -20,7 +20,7 @@ class ProfileKind(StrEnum):
 
 
 class Means(StrEnum):
-    """`spec.recorder`: how SPO would record. Both mean the same record here; a result says which was asked."""
+    """`spec.recorder`: how SPO would record. Both mean the same record here; results say which was asked."""
 
     BPF = "Bpf"
     LOGS = "Logs"
@@ -49,8 +49,9 @@ class RecordingName:
 class Recording:
     """A valid recording. `containers`: names, sorted; empty: all.
 
-    generation: rises with each edit of the spec. disable: `spec.disableProfileAfterRecording`. beside: another recorder works in this cluster, so
-    partial profiles are not published and the status goes to Events as well.
+    generation: rises with each edit of the spec. disable: `spec.disableProfileAfterRecording`.
+    beside: another recorder works in this cluster, so partial profiles are not published and
+    the status goes to Events as well.
     """
 
     name: RecordingName
