@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Protocol
 
+from recorder.model.person import Person
+
 __all__ = ["Authority", "Person"]
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who a token belongs to, as a TokenReview says. `extra`: what the review carries besides."""
-
-    name: str
-    uid: str = ""
-    groups: tuple[str, ...] = ()
-    extra: tuple[tuple[str, tuple[str, ...]], ...] = field(default=())
 
 
 class Authority(Protocol):

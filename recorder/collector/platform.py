@@ -42,7 +42,14 @@ class Platform(Protocol):
     async def apply(self, result: ResultObject, uid: str) -> Application:
         """Make the object so. `uid`: the object that it must be; empty: there must be none yet.
 
-        Never forced: fields that somebody else took are left out and reported as edits.
+        An object that somebody deleted is made anew. Never forced: fields that somebody else took
+        are left as they are and reported as edits, until that person gives them back.
+        """
+
+    def touched(self) -> frozenset[tuple[ProfileKind, str]]:
+        """Results that somebody else edited, gave back or deleted since this was last asked.
+
+        `changed` of `run` is called for these too.
         """
 
     async def remove(self, kind: ProfileKind, name: str, uid: str) -> None:
