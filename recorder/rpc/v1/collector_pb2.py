@@ -26,7 +26,7 @@ from recorder.record.v1 import record_pb2 as recorder_dot_record_dot_v1_dot_reco
 from recorder.rpc.v1 import agent_pb2 as recorder_dot_rpc_dot_v1_dot_agent__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frecorder/rpc/v1/collector.proto\x12\x0frecorder.rpc.v1\x1a\x1frecorder/record/v1/record.proto\x1a\x1brecorder/rpc/v1/agent.proto\"m\n\x0c\x41gentMessage\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x16.recorder.rpc.v1.HelloH\x00\x12)\n\x06report\x18\x02 \x01(\x0b\x32\x17.recorder.rpc.v1.ReportH\x00\x42\t\n\x07message\"\x90\x02\n\x05Hello\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x18\n\x10recorder_version\x18\x03 \x01(\t\x12\x16\n\x0ekernel_release\x18\x04 \x01(\t\x12\x0f\n\x07machine\x18\x05 \x01(\t\x12\x0e\n\x06loader\x18\x06 \x01(\t\x12$\n\x05kinds\x18\x07 \x03(\x0e\x32\x15.recorder.rpc.v1.Kind\x12&\n\x06\x62ounds\x18\x08 \x03(\x0b\x32\x16.recorder.rpc.v1.Bound\x12\x30\n\x08runtimes\x18\t \x03(\x0b\x32\x1e.recorder.rpc.v1.RuntimeStatus\x12\x15\n\rplan_revision\x18\n \x01(\t\"z\n\x06Report\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x12\n\nrecordings\x18\x02 \x03(\t\x12\x34\n\x0bobservation\x18\x03 \x01(\x0b\x32\x1f.recorder.record.v1.Observation\x12\x14\n\x0cnot_recorded\x18\x04 \x01(\t\"\x81\x01\n\x10\x43ollectorMessage\x12%\n\x04plan\x18\x01 \x01(\x0b\x32\x15.recorder.rpc.v1.PlanH\x00\x12;\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0b\x32 .recorder.rpc.v1.AcknowledgementH\x00\x42\t\n\x07message\"O\n\x04Plan\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x35\n\nrecordings\x18\x02 \x03(\x0b\x32!.recorder.rpc.v1.PlannedRecording\"\x9d\x01\n\x10PlannedRecording\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x30\n\x08selector\x18\x03 \x01(\x0b\x32\x1e.recorder.rpc.v1.LabelSelector\x12\x12\n\ncontainers\x18\x04 \x03(\t\x12$\n\x05kinds\x18\x05 \x03(\x0e\x32\x15.recorder.rpc.v1.Kind\"\xc7\x01\n\rLabelSelector\x12\x45\n\x0cmatch_labels\x18\x01 \x03(\x0b\x32/.recorder.rpc.v1.LabelSelector.MatchLabelsEntry\x12;\n\x11match_expressions\x18\x02 \x03(\x0b\x32 .recorder.rpc.v1.LabelExpression\x1a\x32\n\x10MatchLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"@\n\x0fLabelExpression\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\t\x12\x0e\n\x06values\x18\x03 \x03(\t\"#\n\x0f\x41\x63knowledgement\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x32\\\n\tCollector\x12O\n\x07\x43onnect\x12\x1d.recorder.rpc.v1.AgentMessage\x1a!.recorder.rpc.v1.CollectorMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frecorder/rpc/v1/collector.proto\x12\x0frecorder.rpc.v1\x1a\x1frecorder/record/v1/record.proto\x1a\x1brecorder/rpc/v1/agent.proto\"m\n\x0c\x41gentMessage\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x16.recorder.rpc.v1.HelloH\x00\x12)\n\x06report\x18\x02 \x01(\x0b\x32\x17.recorder.rpc.v1.ReportH\x00\x42\t\n\x07message\"\x90\x02\n\x05Hello\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x18\n\x10recorder_version\x18\x03 \x01(\t\x12\x16\n\x0ekernel_release\x18\x04 \x01(\t\x12\x0f\n\x07machine\x18\x05 \x01(\t\x12\x0e\n\x06loader\x18\x06 \x01(\t\x12$\n\x05kinds\x18\x07 \x03(\x0e\x32\x15.recorder.rpc.v1.Kind\x12&\n\x06\x62ounds\x18\x08 \x03(\x0b\x32\x16.recorder.rpc.v1.Bound\x12\x30\n\x08runtimes\x18\t \x03(\x0b\x32\x1e.recorder.rpc.v1.RuntimeStatus\x12\x15\n\rplan_revision\x18\n \x01(\t\"z\n\x06Report\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x12\n\nrecordings\x18\x02 \x03(\t\x12\x34\n\x0bobservation\x18\x03 \x01(\x0b\x32\x1f.recorder.record.v1.Observation\x12\x14\n\x0cnot_recorded\x18\x04 \x01(\t\"\x81\x01\n\x10\x43ollectorMessage\x12%\n\x04plan\x18\x01 \x01(\x0b\x32\x15.recorder.rpc.v1.PlanH\x00\x12;\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0b\x32 .recorder.rpc.v1.AcknowledgementH\x00\x42\t\n\x07message\"O\n\x04Plan\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x35\n\nrecordings\x18\x02 \x03(\x0b\x32!.recorder.rpc.v1.PlannedRecording\"\x9d\x01\n\x10PlannedRecording\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x30\n\x08selector\x18\x03 \x01(\x0b\x32\x1e.recorder.rpc.v1.LabelSelector\x12\x12\n\ncontainers\x18\x04 \x03(\t\x12$\n\x05kinds\x18\x05 \x03(\x0e\x32\x15.recorder.rpc.v1.Kind\"\xc7\x01\n\rLabelSelector\x12\x45\n\x0cmatch_labels\x18\x01 \x03(\x0b\x32/.recorder.rpc.v1.LabelSelector.MatchLabelsEntry\x12;\n\x11match_expressions\x18\x02 \x03(\x0b\x32 .recorder.rpc.v1.LabelExpression\x1a\x32\n\x10MatchLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"@\n\x0fLabelExpression\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\t\x12\x0e\n\x06values\x18\x03 \x03(\t\"4\n\x0f\x41\x63knowledgement\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07refused\x18\x02 \x01(\t\"5\n\rRecordsFilter\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\trecording\x18\x02 \x01(\t\"C\n\x11GetRecordsRequest\x12.\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1e.recorder.rpc.v1.RecordsFilter\"\x8c\x01\n\x12GetRecordsResponse\x12\x36\n\trecording\x18\x01 \x01(\x0b\x32!.recorder.rpc.v1.RecordingSummaryH\x00\x12\x35\n\tcontainer\x18\x02 \x01(\x0b\x32 .recorder.rpc.v1.ContainerRecordH\x00\x42\x07\n\x05\x65ntry\"E\n\x13WatchRecordsRequest\x12.\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1e.recorder.rpc.v1.RecordsFilter\"\xe9\x01\n\x14WatchRecordsResponse\x12\x36\n\trecording\x18\x01 \x01(\x0b\x32!.recorder.rpc.v1.RecordingSummaryH\x00\x12\x35\n\tcontainer\x18\x02 \x01(\x0b\x32 .recorder.rpc.v1.ContainerRecordH\x00\x12)\n\x06synced\x18\x03 \x01(\x0b\x32\x17.recorder.rpc.v1.SyncedH\x00\x12.\n\x04gone\x18\x04 \x01(\x0b\x32\x1e.recorder.rpc.v1.RecordingGoneH\x00\x42\x07\n\x05\x65vent\"\x08\n\x06Synced\"\x1b\n\rRecordingGone\x12\n\n\x02id\x18\x01 \x01(\t\"\xa7\x01\n\x10RecordingSummary\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x16\n\x0emerge_strategy\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x65leted\x18\x06 \x01(\x08\x12/\n\x07results\x18\x07 \x03(\x0b\x32\x1e.recorder.rpc.v1.ResultSummary\"n\n\rResultSummary\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tcontainer\x18\x03 \x01(\t\x12\x0e\n\x06suffix\x18\x04 \x01(\t\x12\x0f\n\x07partial\x18\x05 \x01(\x08\x12\r\n\x05state\x18\x06 \x01(\t\"\xdb\x01\n\x0f\x43ontainerRecord\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\x04\x12\x34\n\x0bobservation\x18\x03 \x01(\x0b\x32\x1f.recorder.record.v1.Observation\x12\x33\n\x0c\x63onfirmation\x18\x04 \x01(\x0e\x32\x1d.recorder.rpc.v1.Confirmation\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x14\n\x0cnot_recorded\x18\x06 \x01(\t\x12\x15\n\rgenerate_name\x18\x07 \x01(\t*\x96\x01\n\x0c\x43onfirmation\x12\x1c\n\x18\x43ONFIRMATION_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONFIRMATION_UNASKED\x10\x01\x12\x1a\n\x16\x43ONFIRMATION_CONFIRMED\x10\x02\x12\x18\n\x14\x43ONFIRMATION_REFUSED\x10\x03\x12\x18\n\x14\x43ONFIRMATION_MISSING\x10\x04\x32\x94\x02\n\tCollector\x12O\n\x07\x43onnect\x12\x1d.recorder.rpc.v1.AgentMessage\x1a!.recorder.rpc.v1.CollectorMessage(\x01\x30\x01\x12W\n\nGetRecords\x12\".recorder.rpc.v1.GetRecordsRequest\x1a#.recorder.rpc.v1.GetRecordsResponse0\x01\x12]\n\x0cWatchRecords\x12$.recorder.rpc.v1.WatchRecordsRequest\x1a%.recorder.rpc.v1.WatchRecordsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LABELSELECTOR_MATCHLABELSENTRY']._loaded_options = None
   _globals['_LABELSELECTOR_MATCHLABELSENTRY']._serialized_options = b'8\001'
+  _globals['_CONFIRMATION']._serialized_start=2437
+  _globals['_CONFIRMATION']._serialized_end=2587
   _globals['_AGENTMESSAGE']._serialized_start=114
   _globals['_AGENTMESSAGE']._serialized_end=223
   _globals['_HELLO']._serialized_start=226
@@ -54,7 +56,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LABELEXPRESSION']._serialized_start=1199
   _globals['_LABELEXPRESSION']._serialized_end=1263
   _globals['_ACKNOWLEDGEMENT']._serialized_start=1265
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=1300
-  _globals['_COLLECTOR']._serialized_start=1302
-  _globals['_COLLECTOR']._serialized_end=1394
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=1317
+  _globals['_RECORDSFILTER']._serialized_start=1319
+  _globals['_RECORDSFILTER']._serialized_end=1372
+  _globals['_GETRECORDSREQUEST']._serialized_start=1374
+  _globals['_GETRECORDSREQUEST']._serialized_end=1441
+  _globals['_GETRECORDSRESPONSE']._serialized_start=1444
+  _globals['_GETRECORDSRESPONSE']._serialized_end=1584
+  _globals['_WATCHRECORDSREQUEST']._serialized_start=1586
+  _globals['_WATCHRECORDSREQUEST']._serialized_end=1655
+  _globals['_WATCHRECORDSRESPONSE']._serialized_start=1658
+  _globals['_WATCHRECORDSRESPONSE']._serialized_end=1891
+  _globals['_SYNCED']._serialized_start=1893
+  _globals['_SYNCED']._serialized_end=1901
+  _globals['_RECORDINGGONE']._serialized_start=1903
+  _globals['_RECORDINGGONE']._serialized_end=1930
+  _globals['_RECORDINGSUMMARY']._serialized_start=1933
+  _globals['_RECORDINGSUMMARY']._serialized_end=2100
+  _globals['_RESULTSUMMARY']._serialized_start=2102
+  _globals['_RESULTSUMMARY']._serialized_end=2212
+  _globals['_CONTAINERRECORD']._serialized_start=2215
+  _globals['_CONTAINERRECORD']._serialized_end=2434
+  _globals['_COLLECTOR']._serialized_start=2590
+  _globals['_COLLECTOR']._serialized_end=2866
 # @@protoc_insertion_point(module_scope)
