@@ -21,14 +21,18 @@ sys.path.insert(0, str(ROOT))  # so that it runs from a checkout without an inst
 
 from recorder.agent.budget import BOUNDS, Budget  # noqa: E402
 from recorder.agent.metrics import METRICS  # noqa: E402
-from recorder.agent.setting import size_text  # noqa: E402
 from recorder.agent.settings import MemorySettings  # noqa: E402
-from recorder.agent.settings_sources import example  # noqa: E402
+from recorder.agent.settings_sources import SOURCES as AGENT  # noqa: E402
+from recorder.collector.settings import SOURCES as COLLECTOR  # noqa: E402
 from recorder.model.errors import CODES  # noqa: E402
 from recorder.model.ledger import CAUSES  # noqa: E402
+from recorder.service.setting import size_text  # noqa: E402
 
 DOCS = ROOT / "docs"
-EXAMPLE = ROOT / "deploy" / "agent.example.toml"
+EXAMPLES: dict[Path, Callable[[], str]] = {
+    ROOT / "deploy" / "agent.example.toml": AGENT.example,
+    ROOT / "deploy" / "collector.example.toml": COLLECTOR.example,
+}
 
 
 def causes() -> str:
@@ -103,9 +107,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 if out of date")
     check = parser.parse_args().check
     stale = []
-    for path in (*sorted(DOCS.glob("*.md")), EXAMPLE):
+    for path in (*sorted(DOCS.glob("*.md")), *EXAMPLES):
         text = path.read_text(encoding="utf-8") if path.exists() else ""
-        if (fresh := example() if path == EXAMPLE else render(text)) != text:
+        if (fresh := EXAMPLES[path]() if path in EXAMPLES else render(text)) != text:
             stale.append(path)
             if not check:
                 path.write_text(fresh, encoding="utf-8")

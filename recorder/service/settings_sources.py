@@ -1,4 +1,4 @@
-"""Where settings come from: defaults < TOML file < environment < flags.
+"""Where a service's settings come from: defaults < TOML file < environment < flags.
 
 Each names what was given and where when it refuses it. Flags, variables and the example
 file are made from the sections' fields, so that they stay in step.
@@ -8,299 +8,297 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import errno
 import os
 import re
 import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from recorder.agent.setting import Kind, Setting, Switch, Texts, setting_of
-from recorder.agent.settings import RoleSettings, Settings
 from recorder.model.errors import InvalidSettings
+from recorder.service.given import nearest, of_text, of_toml, table
+from recorder.service.setting import Setting, Switch, Texts, setting_of
 
-__all__ = ["DEFAULT_FILE", "add_flags", "example", "load"]
+__all__ = ["Entries", "SettingsSources"]
 
-DEFAULT_FILE = Path("/etc/recorder/agent.toml")
-PREFIX = "RECORDER_AGENT_"
-FILE_VARIABLE = f"{PREFIX}CONFIG"
-ROLES_VARIABLE = f"{PREFIX}ROLES"
 LARGEST_FILE = 1 << 20
 
-# The kubelet sets these in every pod of a namespace that has a Service "recorder-agent"
-# (Kubernetes documentation, "Accessing the Service", environment variables).
-_SERVICE_LINK = re.compile(
-    rf"{PREFIX}(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
-)
-_ROLE_HELP = "NAME=RIGHT[,RIGHT...]; rights: capture (all namespaces), capture:NAMESPACE, host, plan, status"
-
 Values = dict[tuple[str, str], Any]
-Roles = dict[str, RoleSettings]
+Named = dict[str, Any]
+S = TypeVar("S")
 
 
-def _sections() -> dict[str, type[Any]]:
-    return {
-        each.name: type(each.default)
-        for each in dataclasses.fields(Settings)
-        if dataclasses.is_dataclass(each.default)
-    }
+class Entries(Protocol):
+    """A section whose names are a person's own, each with a table: a field of the settings, a mapping."""
+
+    @property
+    def section(self) -> str:
+        """The field's name, and the section's."""
+
+    @property
+    def title(self) -> str:
+        """What they are, for --help."""
+
+    @property
+    def flag(self) -> str:
+        """The flag of one of them, which may be repeated."""
+
+    @property
+    def help(self) -> str:
+        """How one of them is written as text."""
+
+    def of_toml(self, content: Mapping[str, object], where: str) -> Named:
+        """All of a file's; InvalidSettings."""
+
+    def of_text(self, text: str, where: str) -> tuple[str, Any]:
+        """One of them; InvalidSettings."""
+
+    def example(self) -> list[str]:
+        """The lines of the example file."""
 
 
-def _settings() -> dict[tuple[str, str], Setting]:
-    return {
-        (section, each.name): setting_of(section, each)
-        for section, of in _sections().items()
-        for each in dataclasses.fields(of)
-    }
+@dataclass(frozen=True, slots=True)
+class SettingsSources(Generic[S]):
+    """Those of the service `recorder SERVICE`, whose settings are an `of`.
 
+    `of`: a dataclass of sections, dataclasses whose fields `setting` made. `service` gives the
+    variables' prefix, RECORDER_SERVICE_, the default file and the section whose variables bear
+    no section's name. `entries`: a section of the other kind, if there is one.
+    """
 
-def _variable(section: str, name: str) -> str:
-    return f"{PREFIX}{name if section == 'agent' else f'{section}_{name}'}".upper()
+    of: type[S]
+    service: str
+    entries: Entries | None = None
+
+    @property
+    def default_file(self) -> Path:
+        """Read if it is there and no other is named."""
+        return Path(f"/etc/recorder/{self.service}.toml")
+
+    @property
+    def prefix(self) -> str:
+        """Of the variables."""
+        return f"RECORDER_{self.service.upper()}_"
+
+    @property
+    def file_variable(self) -> str:
+        """The variable that names the file."""
+        return f"{self.prefix}CONFIG"
+
+    def add_flags(self, parser: argparse.ArgumentParser) -> None:
+        """One flag for each setting, and --config; what is given goes into the namespace for `load`."""
+        self.add_file_flag(parser)
+        groups = {
+            section: parser.add_argument_group(
+                f"[{section}]", (of.__doc__ or "").partition(":")[0].rstrip(".")
+            )
+            for section, of in self._sections().items()
+        }
+        for (section, name), each in self._settings().items():
+            options: dict[str, Any] = {
+                "dest": _destination(section, name),
+                "default": argparse.SUPPRESS,
+                "help": each.help.replace("%", "%%"),
+            }
+            if isinstance(each.kind, Switch):
+                options["action"] = argparse.BooleanOptionalAction
+            else:
+                options["metavar"] = name.rpartition("_")[2].upper()
+            if isinstance(each.kind, Texts):
+                options["action"] = "append"
+                options["help"] += "; may be repeated"
+            groups[section].add_argument(each.flag, **options)
+        if self.entries:
+            parser.add_argument_group(f"[{self.entries.section}]", self.entries.title).add_argument(
+                self.entries.flag,
+                action="append",
+                metavar=self.entries.flag.strip("-").upper(),
+                dest=f"setting:{self.entries.section}",
+                default=argparse.SUPPRESS,
+                help=self.entries.help,
+            )
+
+    def add_file_flag(self, parser: argparse.ArgumentParser, flag: str = "--config") -> None:
+        """The flag that names the file, by itself; its destination is the flag's name."""
+        parser.add_argument(
+            flag, type=Path, metavar="FILE", help=f"settings, in TOML ({self.default_file})", default=None
+        )
+
+    def load(
+        self,
+        flags: argparse.Namespace,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        file: Path | None = None,
+    ) -> S:
+        """All settings; InvalidSettings.
+
+        The file is `file`, else the one of --config, else of RECORDER_SERVICE_CONFIG, else
+        /etc/recorder/SERVICE.toml if it is there.
+        """
+        path: Path | None = file or getattr(flags, "config", None)
+        if path is None and environment.get(self.file_variable):
+            path = Path(environment[self.file_variable])
+        sources = (
+            self._from_file(path) if path else self._from_file(self.default_file, needed=False),
+            self._from_environment(environment),
+            self._from_flags(flags),
+        )
+        values = {key: value for given, _ in sources for key, value in given.items()}
+        fields: dict[str, Any] = {
+            section: of(**{name: value for (belongs, name), value in values.items() if belongs == section})
+            for section, of in self._sections().items()
+        }
+        if self.entries:
+            fields[self.entries.section] = {
+                name: each for _, named in sources for name, each in named.items()
+            }
+        return self.of(**fields)
+
+    # --- what there is
+
+    def _sections(self) -> dict[str, type[Any]]:
+        return {
+            each.name: type(each.default)
+            for each in dataclasses.fields(self.of)  # type: ignore[arg-type] # S is any dataclass
+            if dataclasses.is_dataclass(each.default)
+        }
+
+    def _settings(self) -> dict[tuple[str, str], Setting]:
+        return {
+            (section, each.name): setting_of(section, each)
+            for section, of in self._sections().items()
+            for each in dataclasses.fields(of)
+        }
+
+    def _variable(self, section: str, name: str) -> str:
+        return f"{self.prefix}{name if section == self.service else f'{section}_{name}'}".upper()
+
+    def _entries_variable(self) -> str:
+        return f"{self.prefix}{self.entries.section}".upper() if self.entries else ""
+
+    # --- where they come from
+
+    def _from_file(self, path: Path, *, needed: bool = True) -> tuple[Values, Named]:
+        try:
+            with path.open("rb") as file:
+                content = file.read(LARGEST_FILE + 1)
+        except OSError as error:
+            if error.errno == errno.ENOENT and not needed:
+                return {}, {}
+            raise InvalidSettings(f"cannot read the settings in {path}: {error.strerror}") from error
+        if len(content) > LARGEST_FILE:
+            raise InvalidSettings(f"{path} is larger than 1 MiB: it is no file of settings")
+        try:
+            document = tomllib.loads(content.decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidSettings(f"{path} is not TOML: {error}") from error
+        return self._from_document(document, str(path))
+
+    def _from_document(self, document: Mapping[str, object], where: str) -> tuple[Values, Named]:
+        values: Values = {}
+        named: Named = {}
+        settings, sections = self._settings(), self._sections()
+        for section, content in document.items():
+            if self.entries and section == self.entries.section:
+                named = self.entries.of_toml(table(content, f"{where}: {section}"), where)
+                continue
+            if section not in sections:
+                known = (*sections, *([self.entries.section] if self.entries else []))
+                raise InvalidSettings(f"{where}: there is no section [{section}]: {nearest(section, known)}")
+            for name, value in table(content, f"{where}: {section}").items():
+                if (section, name) not in settings:
+                    known = tuple(each for belongs, each in settings if belongs == section)
+                    raise InvalidSettings(f"{where}: {section}.{name} is unknown: {nearest(name, known)}")
+                values[section, name] = of_toml(
+                    settings[section, name].kind, value, f"{where}: {section}.{name}"
+                )
+        return values, named
+
+    def _from_environment(self, environment: Mapping[str, str]) -> tuple[Values, Named]:
+        known = {self._variable(*key): (key, each) for key, each in self._settings().items()}
+        values: Values = {}
+        named: Named = {}
+        for variable, text in environment.items():
+            if not variable.startswith(self.prefix) or variable == self.file_variable:
+                continue
+            if self.entries and variable == self._entries_variable():
+                named = dict(self.entries.of_text(each, variable) for each in text.split())
+                continue
+            if variable in known:
+                key, each = known[variable]
+                values[key] = of_text(each.kind, text, variable)
+            elif not self._is_service_link(variable):
+                names = (*known, *filter(None, [self._entries_variable()]), self.file_variable)
+                raise InvalidSettings(
+                    f"the environment variable {variable} is no setting: {nearest(variable, names)}"
+                )
+        return values, named
+
+    def _is_service_link(self, variable: str) -> bool:
+        # The kubelet sets these in every pod of a namespace that has a Service "recorder-agent" or the
+        # like (Kubernetes documentation, "Accessing the Service", environment variables).
+        return bool(
+            re.fullmatch(
+                r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?",
+                variable.removeprefix(self.prefix),
+            )
+        )
+
+    def _from_flags(self, flags: argparse.Namespace) -> tuple[Values, Named]:
+        given = vars(flags)
+        values: Values = {}
+        for key, each in self._settings().items():
+            destination = _destination(*key)
+            if destination not in given:
+                continue
+            value = given[destination]
+            if isinstance(each.kind, Texts):  # an empty text alone is the empty list
+                value = of_toml(each.kind, [text for text in value if text], each.flag)
+            elif not isinstance(each.kind, Switch):
+                value = of_text(each.kind, value, each.flag)
+            values[key] = value
+        named: Named = {}
+        if self.entries:
+            texts = given.get(f"setting:{self.entries.section}", ())
+            named = dict(self.entries.of_text(each, self.entries.flag) for each in texts)
+        return values, named
+
+    # --- the example
+
+    def example(self) -> str:
+        """The documented file: every setting with its default."""
+        lines = [
+            f"# Settings of `recorder {self.service}`: each with its default.",
+            "#",
+            *_comment(
+                f"A setting's environment variable is {self.prefix}SECTION_NAME (of [{self.service}]:"
+                f" {self.prefix}NAME), its flag is in brackets. A flag wins over the environment, the"
+                " environment over this file. In an environment variable, lists have commas between their"
+                ' parts. Sizes: "64KiB", "16MiB", or bytes. Durations: "500ms", "30s", "5m", or seconds.'
+                " A name that is not below is refused."
+            ),
+        ]
+        for section, of in self._sections().items():
+            lines += ["", *_comment(of.__doc__ or ""), f"[{section}]"]
+            for each in dataclasses.fields(of):
+                described = setting_of(section, each)
+                default = getattr(of(), each.name)
+                lines += _comment(f"{described.help} ({described.flag})")
+                if described.computed:
+                    lines.append(f'# {each.name} = "..."  # {described.computed}')
+                else:
+                    lines.append(f"{each.name} = {described.kind.to_toml(default)}")
+        if self.entries:
+            lines += ["", *self.entries.example()]
+        return "\n".join(lines) + "\n"
 
 
 def _destination(section: str, name: str) -> str:
     return f"setting:{section}.{name}"
-
-
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """One flag for each setting, --role and --config; what is given goes into the namespace for `load`."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings, in TOML ({DEFAULT_FILE})")
-    groups = {
-        section: parser.add_argument_group(f"[{section}]", (of.__doc__ or "").partition(":")[0].rstrip("."))
-        for section, of in _sections().items()
-    }
-    for (section, name), each in _settings().items():
-        options: dict[str, Any] = {
-            "dest": _destination(section, name),
-            "default": argparse.SUPPRESS,
-            "help": each.help.replace("%", "%%"),
-        }
-        if isinstance(each.kind, Switch):
-            options["action"] = argparse.BooleanOptionalAction
-        else:
-            options["metavar"] = name.rpartition("_")[2].upper()
-        if isinstance(each.kind, Texts):
-            options["action"] = "append"
-            options["help"] += "; may be repeated"
-        groups[section].add_argument(each.flag, **options)
-    parser.add_argument_group("[roles]", "What a client's certificate allows").add_argument(
-        "--role",
-        action="append",
-        metavar="ROLE",
-        dest="setting:roles",
-        default=argparse.SUPPRESS,
-        help=_ROLE_HELP,
-    )
-
-
-def load(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Settings:
-    """All settings; InvalidSettings.
-
-    The file is the one of --config, else of RECORDER_AGENT_CONFIG, else /etc/recorder/agent.toml
-    if it is there.
-    """
-    path: Path | None = getattr(flags, "config", None)
-    if path is None and environment.get(FILE_VARIABLE):
-        path = Path(environment[FILE_VARIABLE])
-    file_values, roles = _from_file(path) if path else _from_file(DEFAULT_FILE, needed=False)
-    environment_values, environment_roles = _from_environment(environment)
-    flag_values, flag_roles = _from_flags(flags)
-    values = {**file_values, **environment_values, **flag_values}
-    sections = {
-        section: of(**{name: value for (belongs, name), value in values.items() if belongs == section})
-        for section, of in _sections().items()
-    }
-    return Settings(**sections, roles={**roles, **environment_roles, **flag_roles})
-
-
-def _nearest(given: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    near = difflib.get_close_matches(given, names, 1, 0.5)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-
-
-def _from_file(path: Path, *, needed: bool = True) -> tuple[Values, Roles]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        if error.errno == errno.ENOENT and not needed:
-            return {}, {}
-        raise InvalidSettings(f"cannot read the settings in {path}: {error.strerror}") from error
-    if len(content) > LARGEST_FILE:
-        raise InvalidSettings(f"{path} is larger than 1 MiB: it is no file of settings")
-    try:
-        document = tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidSettings(f"{path} is not TOML: {error}") from error
-    return _from_document(document, str(path))
-
-
-def _from_document(document: Mapping[str, object], where: str) -> tuple[Values, Roles]:
-    values: Values = {}
-    roles: Roles = {}
-    settings = _settings()
-    for section, content in document.items():
-        if section == "roles":
-            roles = _roles_of_toml(_table(content, f"{where}: roles"), where)
-            continue
-        if section not in _sections():
-            raise InvalidSettings(
-                f"{where}: there is no section [{section}]: {_nearest(section, (*_sections(), 'roles'))}"
-            )
-        for name, value in _table(content, f"{where}: {section}").items():
-            if (section, name) not in settings:
-                known = [each for belongs, each in settings if belongs == section]
-                raise InvalidSettings(f"{where}: {section}.{name} is unknown: {_nearest(name, known)}")
-            values[section, name] = _of_toml(
-                settings[section, name].kind, value, f"{where}: {section}.{name}"
-            )
-    return values, roles
-
-
-def _table(content: object, what: str) -> Mapping[str, object]:
-    if not isinstance(content, dict):
-        raise InvalidSettings(f"{what} must be a table: write [{what.rpartition(' ')[2]}] above its settings")
-    return content
-
-
-def _of_toml(kind: Kind, value: object, where: str) -> Any:
-    try:
-        return kind.of_toml(value)
-    except ValueError as error:
-        raise InvalidSettings(f"{where} is {_shown(value)}; it {error}") from error
-
-
-def _of_text(kind: Kind, text: str, where: str) -> Any:
-    try:
-        return kind.of_text(text)
-    except ValueError as error:
-        raise InvalidSettings(f"{where} is {_shown(text)}; it {error}") from error
-
-
-def _shown(value: object) -> str:
-    return textwrap.shorten(repr(value), 80, placeholder="...")
-
-
-def _roles_of_toml(content: Mapping[str, object], where: str) -> Roles:
-    roles: Roles = {}
-    for name, given in content.items():
-        at = f'{where}: roles."{name}"'
-        rights = dict(_table(given, at))
-        known = {each.name for each in dataclasses.fields(RoleSettings)}
-        for right in rights:
-            if right not in known:
-                raise InvalidSettings(f"{at}.{right} is unknown: {_nearest(right, known)}")
-        capture = rights.pop("capture", [])
-        values: dict[str, Any] = {
-            right: _of_toml(Switch(), value, f"{at}.{right}") for right, value in rights.items()
-        }
-        if capture == "*":
-            capture = ["*"]
-        try:
-            values["capture"] = Texts().of_toml(capture)
-        except ValueError as error:
-            raise InvalidSettings(
-                f'{at}.capture is {_shown(capture)}; it must be a list of namespaces, or "*" for all'
-            ) from error
-        roles[name] = RoleSettings(**values)
-    return roles
-
-
-def _role_of_text(text: str, where: str) -> tuple[str, RoleSettings]:
-    name, equals, rights = text.rpartition("=")
-    if not name or not equals:
-        raise InvalidSettings(f"{where} is {_shown(text)}; it must be {_ROLE_HELP}")
-    capture: list[str] = []
-    switches: dict[str, bool] = {}
-    for right in rights.split(","):
-        if right == "capture":
-            capture.append("*")
-        elif right.startswith("capture:") and right != "capture:":
-            capture.append(right.removeprefix("capture:"))
-        elif right in ("host", "plan", "status"):
-            switches[right] = True
-        else:
-            raise InvalidSettings(
-                f"{where} is {_shown(text)}: {right!r} is no right; it must be {_ROLE_HELP}"
-            )
-    return name, RoleSettings(tuple(capture), **switches)
-
-
-def _from_environment(environment: Mapping[str, str]) -> tuple[Values, Roles]:
-    known = {_variable(*key): (key, each) for key, each in _settings().items()}
-    values: Values = {}
-    roles: Roles = {}
-    for variable, text in environment.items():
-        if not variable.startswith(PREFIX) or variable == FILE_VARIABLE or _SERVICE_LINK.fullmatch(variable):
-            continue
-        if variable == ROLES_VARIABLE:
-            roles = dict(_role_of_text(each, variable) for each in text.split())
-            continue
-        if variable not in known:
-            near = _nearest(variable, (*known, ROLES_VARIABLE, FILE_VARIABLE))
-            raise InvalidSettings(f"the environment variable {variable} is no setting: {near}")
-        key, each = known[variable]
-        values[key] = _of_text(each.kind, text, variable)
-    return values, roles
-
-
-def _from_flags(flags: argparse.Namespace) -> tuple[Values, Roles]:
-    given = vars(flags)
-    values: Values = {}
-    for key, each in _settings().items():
-        destination = _destination(*key)
-        if destination not in given:
-            continue
-        value = given[destination]
-        if isinstance(each.kind, Texts):  # an empty text alone is the empty list
-            value = _of_toml(each.kind, [text for text in value if text], each.flag)
-        elif not isinstance(each.kind, Switch):
-            value = _of_text(each.kind, value, each.flag)
-        values[key] = value
-    roles = dict(_role_of_text(each, "--role") for each in given.get("setting:roles", ()))
-    return values, roles
-
-
-def example() -> str:
-    """The documented file: every setting with its default."""
-    lines = [
-        "# Settings of `recorder agent`: each with its default.",
-        "#",
-        *_comment(
-            "A setting's environment variable is RECORDER_AGENT_SECTION_NAME (of [agent]:"
-            " RECORDER_AGENT_NAME), its flag is in brackets. A flag wins over the environment, the"
-            " environment over this file. In an environment variable, lists have commas between their"
-            ' parts. Sizes: "64KiB", "16MiB", or bytes. Durations: "500ms", "30s", "5m", or seconds.'
-            " A name that is not below is refused."
-        ),
-    ]
-    for section, of in _sections().items():
-        lines += ["", *_comment(of.__doc__ or ""), f"[{section}]"]
-        for each in dataclasses.fields(of):
-            described = setting_of(section, each)
-            default = getattr(of(), each.name)
-            lines += _comment(f"{described.help} ({described.flag})")
-            if described.computed:
-                lines.append(f'# {each.name} = "..."  # {described.computed}')
-            else:
-                lines.append(f"{each.name} = {described.kind.to_toml(default)}")
-    lines += [
-        "",
-        *_comment(
-            "What a client may do, by a name (SAN) of its certificate; without an entry, nothing (--role)."
-            " The Unix socket's clients are root, and may all."
-        ),
-        '# [roles."collector.example.org"]',
-        '# capture = ["shop"]  # pods of these namespaces; "*": of all',
-        "# host = false        # cgroups, units, processes, and containers outside Kubernetes",
-        "# plan = false        # set what is recorded",
-        "# status = false      # status and metrics",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _comment(text: str) -> list[str]:
