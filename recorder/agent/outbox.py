@@ -43,6 +43,9 @@ class Outbox(Protocol):
     def acknowledged(self, key: Hashable) -> None:
         """The collector has stored the state that was given last of this source."""
 
+    def refused(self, key: Hashable) -> None:
+        """It has not stored that state, and never will: what it lacks then is lost."""
+
     def rewind(self) -> None:
         """The stream is lost: whatever is in flight has news again."""
 

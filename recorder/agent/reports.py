@@ -15,6 +15,7 @@ from recorder.agent.tracker import Tracker
 from recorder.containers.container import Container
 from recorder.containers.index import ContainerIndex
 from recorder.model.errors import StorageError
+from recorder.model.ledger import Ledger
 from recorder.model.record import Observation, Source
 from recorder.model.wire import to_identity, to_observation
 from recorder.record.v1 import record_pb2
@@ -47,7 +48,8 @@ class Reports:
         self._flying: dict[Hashable, bool] = {}  # whether what flies is the last state
         self._said: dict[str, str] = {}
         self._event = asyncio.Event()
-        self._stored: asyncio.Queue[Source] = asyncio.Queue()
+        self._settled: asyncio.Queue[Source] = asyncio.Queue()
+        self._lost = 0
 
     def attach(self, tracker: Tracker) -> None:
         """Whose states these are."""
@@ -166,24 +168,34 @@ class Reports:
         """As Outbox.acknowledged."""
         last = self._flying.pop(key, False)
         if last and isinstance(key, Source):
-            self._stored.put_nowait(key)
+            self._settled.put_nowait(key)
         self._event.set()
 
+    def refused(self, key: Hashable) -> None:
+        """As Outbox.refused. A state of one that runs is not lost: the last one holds it."""
+        if self._flying.get(key) and isinstance(key, Source):
+            self._lost += 1
+        self.acknowledged(key)
+
+    def ledger(self) -> Ledger:
+        """What was lost on the way to the collector."""
+        return Ledger({"record_refused": self._lost})
+
     async def run(self) -> None:
-        """Takes what the collector has stored out of the spool, until cancelled."""
+        """Takes what the collector has stored, or will never store, out of the spool, until cancelled."""
         while True:
-            await self._settle(await self._stored.get())
+            await self._settle(await self._settled.get())
 
     async def flush(self) -> None:
         """The rest of it, at the end."""
-        while not self._stored.empty():
-            await self._settle(self._stored.get_nowait())
+        while not self._settled.empty():
+            await self._settle(self._settled.get_nowait())
 
     async def _settle(self, key: Source) -> None:
         try:
             await asyncio.to_thread(self._spool.settle, key, recordings=True)
         except StorageError as error:
-            _LOG.error("what the collector has stored stays in the spool: %s", error)
+            _LOG.error("what the collector has answered stays in the spool: %s", error)
         if key not in self._news and key not in self._flying:
             self._ended.discard(key)
 

@@ -15,6 +15,7 @@ from recorder.agent.reports import Reports
 from recorder.agent.spool import Spool
 from recorder.agent.tracker import Tracker
 from recorder.containers.index import ContainerIndex
+from recorder.model.ledger import Ledger
 from recorder.model.wire import to_identity
 from recorder.record.v1 import record_pb2
 from recorder.rpc.calls import Calls
@@ -76,7 +77,7 @@ class Status:
             bounds=[each.to_message() for each in self._use.bounds()],
             ledger=[
                 record_pb2.LedgerEntry(cause=cause, count=count)
-                for cause, count in self._tracker.ledger().counts.items()
+                for cause, count in self._ledger().counts.items()
             ],
             captures=self._captures.statuses(),
             plan=pb.PlanStatus(revision=plan.revision, recordings=len(plan.recordings)),
@@ -93,7 +94,7 @@ class Status:
         return Snapshot(
             loader=self._loader,
             attached=response.attached,
-            ledger=self._tracker.ledger(),
+            ledger=self._ledger(),
             bounds=self._use.bounds(),
             containers={each.value: count for each, count in states.items()},
             captures_connected=sum(1 for each in captures if each.connected),
@@ -114,6 +115,9 @@ class Status:
             if bpf_statistics()
             else (),
         )
+
+    def _ledger(self) -> Ledger:
+        return self._tracker.ledger() + self._reports.ledger()
 
     def runtimes(self) -> list[pb.RuntimeStatus]:
         """Those that are asked for names."""

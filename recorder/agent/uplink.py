@@ -22,6 +22,7 @@ import grpc.aio
 
 from recorder.agent.outbox import Outbox, Part
 from recorder.model.errors import RecorderError
+from recorder.record.v1 import record_pb2
 from recorder.rpc.v1 import agent_pb2, collector_pb2_grpc
 from recorder.rpc.v1 import collector_pb2 as pb
 
@@ -32,6 +33,8 @@ Credentials: TypeAlias = "Callable[[], grpc.ChannelCredentials | None]"
 
 MAX_PROBLEM = 300
 """Characters of a collector's own words that are kept."""
+MAX_REASONS = 100
+"""Of refusals that are remembered, so that each is said once; the oldest goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Uplink:
         self._attempt = 0
         self._connected = False
         self._problem = ""
+        self._reasons: dict[str, None] = {}  # of refusals that were said, the oldest first
         self._flushed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -149,7 +153,7 @@ class Uplink:
         return whole
 
     def _failed(self, problem: str) -> None:
-        problem = "".join(each if each.isprintable() else "?" for each in problem[:MAX_PROBLEM])
+        problem = _printable(problem)
         # Days without a collector shall not fill the log: a problem is said when it is a new one.
         if problem != self._problem:
             log.warning("uplink: %s: %s", self._endpoint, problem)
@@ -198,15 +202,31 @@ class Uplink:
             await channel.close()
 
     def _progress(self) -> None:
-        """The collector has stored something: it works."""
+        """The collector has answered a report: it works."""
         self._attempt = 0
         self._problem = ""
         self._flushed.set()
+
+    def _refused(self, name: str, reason: str) -> None:
+        """Said once for each reason: it may be the same for all containers of the node."""
+        reason = _printable(reason)
+        if reason in self._reasons:
+            return
+        if len(self._reasons) >= MAX_REASONS:
+            del self._reasons[next(iter(self._reasons))]
+        self._reasons[reason] = None
+        log.error(
+            "uplink: %s: the collector does not store what was seen of %s, and perhaps of others: %s",
+            self._endpoint,
+            _printable(name),
+            reason,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
     key: Hashable
+    name: str
     time: float
 
 
@@ -242,18 +262,23 @@ class _Stream:
                 raise _StreamFailed(f"{(await self._call.code()).name}: {details or 'the stream has ended'}")
             match message.WhichOneof("message"):
                 case "acknowledgement":
-                    self._acknowledge(message.acknowledgement.sequence)
+                    self._acknowledge(message.acknowledgement)
                 case "plan":
                     await self._take(message.plan)
                 case _:
                     log.debug("uplink: a message that this version does not know")
 
-    def _acknowledge(self, sequence: int) -> None:
+    def _acknowledge(self, acknowledgement: pb.Acknowledgement) -> None:
+        sequence = acknowledgement.sequence
         if not 0 < sequence <= self._sequence:
             raise _StreamFailed(f"acknowledges report {sequence}, and {self._sequence} were sent")
         sent = self._sent.pop(sequence, None)
         if sent:  # else said twice
-            self._outbox.acknowledged(sent.key)
+            if acknowledgement.refused:
+                self._uplink._refused(sent.name, acknowledgement.refused)
+                self._outbox.refused(sent.key)
+            else:
+                self._outbox.acknowledged(sent.key)
             self._room.release()
             self._uplink._progress()
 
@@ -271,7 +296,8 @@ class _Stream:
             await self._room.acquire()
             part = await self._outbox.next()
             self._sequence += 1
-            self._sent[self._sequence] = _Sent(part.key, asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            self._sent[self._sequence] = _Sent(part.key, _name(part.observation.identity), now)
             await self._call.write(pb.AgentMessage(report=_report(self._sequence, part)))
 
     async def _watch(self) -> None:
@@ -283,6 +309,15 @@ class _Stream:
             if left <= 0:
                 raise _StreamFailed(f"a report was not acknowledged within {limit:g} s")
             await asyncio.sleep(left)
+
+
+def _name(identity: record_pb2.Identity) -> str:
+    return "/".join(filter(None, (identity.pod.namespace, identity.pod.name, identity.name)))
+
+
+def _printable(text: str) -> str:
+    """Somebody else's words, cut, without what a terminal would obey."""
+    return "".join(each if each.isprintable() else "?" for each in text[:MAX_PROBLEM])
 
 
 def _report(sequence: int, part: Part) -> pb.Report:

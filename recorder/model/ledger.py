@@ -128,6 +128,12 @@ CAUSES: Mapping[str, Cause] = _table(
             "find the record by the container's id; see whether the runtime was down, or very slow",
         ),
         Cause(
+            "record_refused",
+            Severity.LOSS,
+            "the collector would not store a container's record: its recording lacks what was seen of it",
+            "see the agent's log, or the collector's, for the reason, and record again without it",
+        ),
+        Cause(
             "agent_lost",
             Severity.LOSS,
             "a capture lost its agent, or the agent forgot it: calls after its last word are missing",

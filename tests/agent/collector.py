@@ -47,6 +47,7 @@ class Behaviour:
     acknowledge_after: float = 0.0  # seconds
     read_after: float = 0.0  # seconds before each message is read: slow
     refuses: grpc.StatusCode | None = None  # each stream, at once
+    will_not_store: Callable[[pb.Report], str] = lambda report: ""  # why; empty: it does
     drops_after: int | None = None  # reports of a stream, not acknowledged; then the stream ends
     says: Sequence[pb.CollectorMessage] = ()  # right after hello, whatever it means
 
@@ -171,9 +172,11 @@ class Collector:
                 if behaviour.drops_after is not None and count >= behaviour.drops_after:
                     return
                 if self.behaviour.acknowledges:
-                    self._take(message.report, acknowledged=True)
+                    refused = self.behaviour.will_not_store(message.report)
+                    if not refused:
+                        self._take(message.report, acknowledged=True)
                     await asyncio.sleep(behaviour.acknowledge_after)
-                    acknowledgement = pb.Acknowledgement(sequence=message.report.sequence)
+                    acknowledgement = pb.Acknowledgement(sequence=message.report.sequence, refused=refused)
                     queue.put_nowait(pb.CollectorMessage(acknowledgement=acknowledgement))
         finally:
             self._queues.discard(queue)

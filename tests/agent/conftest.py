@@ -1,35 +1,23 @@
 """Agents, a bpffs for each, a node with containerd, and a collector with certificates."""
 
-import contextlib
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from recorder.kernel import pins
-from recorder.rpc.tls import server_credentials
-from tests.agent.collector import Collector
 from tests.agent.node import Node, node, write_images
 from tests.agent.process import AgentProcess, agent_process
+from tests.agent.secure_collector import Uplinked, collector_flags, uplinked_by
+from tests.agent.secured import bpffs_in
 from tests.truth import oci
-from tests.unit.rpc.certificates import Authority, Signed
+from tests.unit.rpc.certificates import Authority
 
 
 @pytest.fixture
 def bpffs(tmp_path: Path) -> Iterator[Path]:
     """A bpffs that nobody else uses; what is pinned there is gone after the test."""
-    folder = tmp_path / "bpffs"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "none", folder], check=True)
-    try:
+    with bpffs_in(tmp_path) as folder:
         yield folder
-    finally:
-        for pinned in folder.iterdir():
-            if pinned.is_dir():
-                pins.unpin(pinned)
-        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture
@@ -68,44 +56,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="session")
 def collector_settings(authority: Authority) -> tuple[str, ...]:
     """An agent's flags to trust and to be trusted, without the endpoint."""
-    own = authority.sign("DNS:test-node")
-    files = {
-        "--collector-certificate": own.certificate,
-        "--collector-key": own.key,
-        "--collector-ca": authority.certificate,
-    }
-    return tuple(word for flag, path in files.items() for word in (flag, str(path)))
-
-
-class SecureCollector(Collector):
-    """With mutual TLS. gRPC takes credentials for one server only, so each start has its own."""
-
-    signed: Signed
-    authority: Authority
-
-    def start(self) -> None:
-        """As Collector.start."""
-        self.credentials = server_credentials(self.signed.files(self.authority.certificate))
-        super().start()
-
-
-Uplinked = Callable[[AgentProcess], AbstractContextManager[Collector]]
+    return collector_flags(authority)
 
 
 @pytest.fixture(scope="session")
 def uplinked(authority: Authority, collector_settings: tuple[str, ...]) -> Uplinked:
     """`with uplinked(agent) as collector`: one with mutual TLS, and the agent has its flags."""
-    signed = authority.sign("DNS:localhost,IP:127.0.0.1")
-
-    @contextlib.contextmanager
-    def serve(agent: AgentProcess) -> Iterator[Collector]:
-        collector = SecureCollector("127.0.0.1:0")
-        collector.signed, collector.authority = signed, authority
-        try:
-            collector.start()
-            agent.settings += ("--collector-endpoint", collector.address, *collector_settings)
-            yield collector
-        finally:
-            collector.close()
-
-    return serve
+    return uplinked_by(authority, collector_settings)

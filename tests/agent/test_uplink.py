@@ -15,12 +15,12 @@ import grpc
 import pytest
 
 from recorder.agent.outbox import Part
-from recorder.agent.uplink import Pace, Uplink
+from recorder.agent.uplink import MAX_REASONS, Pace, Uplink
 from recorder.model.abi import Abi
 from recorder.model.errors import InvalidCertificate, InvalidRequest
 from recorder.model.numbers import Numbers
 from recorder.model.record import CallKey, Observation, Outcome, Phase, Source
-from recorder.model.wire import from_json, to_observation
+from recorder.model.wire import from_json, from_observation, to_observation
 from recorder.rpc.v1 import collector_pb2 as pb
 from tests.agent.collector import Behaviour, Collector, collector
 
@@ -39,6 +39,7 @@ class MemoryOutbox:
         self._changed_in_flight: set[Source] = set()
         self._wake = asyncio.Event()
         self.given = 0
+        self.lost: list[int] = []
         self.not_recorded = ""
 
     def put(self, observation: Observation) -> None:
@@ -69,6 +70,10 @@ class MemoryOutbox:
             self._wake.set()
         elif self._states[key].ended:
             del self._states[key]
+
+    def refused(self, key: Source) -> None:
+        self.lost.append(key.cgroup_id)
+        self.acknowledged(key)
 
     def rewind(self) -> None:
         for source in sorted(self._in_flight):
@@ -254,6 +259,45 @@ def test_acknowledgements_are_for_the_report_that_they_name(server):
         assert done == [3, 1]
 
     with_uplink(server.address, work)
+
+
+def test_what_is_refused_is_not_sent_again(server):
+    """Not in the next stream either; what is acknowledged beside it is stored, and the next state is sent."""
+    server.behaviour = Behaviour(
+        will_not_store=lambda report: "too large" if report.observation.source.cgroup_id == 1 else ""
+    )
+
+    async def work(ground):
+        for cgroup in (1, 2):
+            ground.outbox.put(state(cgroup, 1, ended=True))
+        await ground.until(lambda: ground.outbox.unacknowledged() == 0 and len(server.reports) == 2)
+        assert ground.outbox.lost == [1]
+        assert ground.uplink.status().problem == ""
+        server.restart()
+        await ground.until(lambda: len(server.hellos) == 2)
+        ground.outbox.put(state(1, 2))
+        await ground.until(lambda: ground.outbox.lost == [1, 1])
+
+    with_uplink(server.address, work)
+    seen = [from_observation(each.observation) for each in server.reports]
+    sent = [(each.source.cgroup_id, len(each.calls[CALLS])) for each in seen]
+    assert sent == [(1, 1), (2, 1), (1, 2)]
+    assert [source.cgroup_id for source in server.stored] == [2]
+
+
+def test_each_reason_of_a_refusal_is_said_once(server, caplog):
+    """For all containers together, without what a terminal would obey, and cut; so many are remembered."""
+    reasons = iter(["full", "full", "\x1b[31mred", "x" * 1000, "full", *map(str, range(MAX_REASONS)), "full"])
+    server.behaviour = Behaviour(will_not_store=lambda _: next(reasons))
+
+    async def work(ground):
+        for cgroup in range(6 + MAX_REASONS):
+            ground.outbox.put(state(cgroup, 1, ended=True))
+        await ground.until(lambda: len(ground.outbox.lost) == 6 + MAX_REASONS)
+
+    with_uplink(server.address, work)
+    said = [each.message.rpartition(": ")[2] for each in caplog.records if "does not store" in each.message]
+    assert said == ["full", "?[31mred", "x" * 300, *map(str, range(MAX_REASONS)), "full"]
 
 
 def test_the_window_bounds_what_is_under_way(server):

@@ -21,6 +21,7 @@ LOSSES = {
     "followed_elsewhere",
     "program_missed",
     "abi_unknown",
+    "record_refused",
     "agent_lost",
     "restart_without_state",
 }
