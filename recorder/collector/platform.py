@@ -24,6 +24,10 @@ class Platform(Protocol):
     def ready(self) -> bool:
         """Whether `recordings` is whole: the first listing was done. Stays true during outages."""
 
+    @property
+    def problem(self) -> str:
+        """Why what is known of recordings may be out of date; empty: it is current."""
+
     async def run(self, changed: Callable[[], None]) -> None:
         """Follow what is asked until cancelled; `changed` is called after each change of recordings."""
 
