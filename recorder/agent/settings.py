@@ -137,7 +137,7 @@ class CollectorSettings:
     endpoint: str = setting(
         _COLLECTOR,
         "",
-        "the collector, with mutual TLS; or unix:PATH, on this machine and without; empty: none",
+        "the collector, with mutual TLS; or unix:PATH on this machine; empty: none",
     )
     certificate: Path | None = setting(_FILE, None, "the agent's client certificate, in PEM")
     key: Path | None = setting(_FILE, None, "the certificate's private key, in PEM")
