@@ -40,7 +40,7 @@ packages_guest=(
 	gcc=gcc libc6-dev="/usr/lib/*-linux-gnu/libc.a"
 )
 packages_cluster=(
-	golang-1.19-go=/usr/lib/go-1.19/bin/go dpkg-dev=dpkg-source
+	golang-1.19-go=/usr/lib/go-1.19/bin/go
 	"debian-archive-keyring=/usr/share/keyrings/debian-archive-keyring.gpg"
 	etcd-server=etcd kubernetes-client=kubectl openssl=openssl
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ __all__ = ["FIELD_MANAGER", "asking", "connect", "status_code"]
 
 FIELD_MANAGER = OWNER
 """Who owns what we apply (metadata.managedFields)."""
+
+# it says every request
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 _SECONDS = 15.0
 _NOT_FOUND, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER = 404, 401, 403, 429, 500

@@ -1,21 +1,17 @@
-"""The annotation by which a result tells which of its fields people took over.
+"""The annotation EDITED, by which a result tells which of its fields people took over.
 
 It stands on the object that is published, so that removing it there says: take them back.
+Its value is a JSON object: who changed it, by field.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Final
 
 from recorder.model.result import Edit
-from recorder.profiles.annotations import PREFIX
 
-__all__ = ["EDITED", "edited_annotation", "edits_of"]
-
-EDITED: Final = f"{PREFIX}/edited"
-"""Key of the annotation; its value is a JSON object: who changed it, by field."""
+__all__ = ["edited_annotation", "edits_of"]
 
 
 def edited_annotation(edits: Iterable[Edit]) -> str:

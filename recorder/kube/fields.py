@@ -13,10 +13,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from recorder.kube.edited import EDITED, edits_of
+from recorder.kube.edited import edits_of
 from recorder.kube.ownership import Path, claimants, latest_manager
 from recorder.model.result import Edit, ResultObject
 from recorder.profiles.annotations import PREFIX
+from recorder.profiles.result_marks import EDITED
 
 __all__ = [
     "APPLIED",

@@ -12,7 +12,7 @@ from lightkube.resources.core_v1 import Namespace
 from lightkube.resources.core_v1 import Pod as PodResource
 
 from recorder.kube.connection import FIELD_MANAGER, asking, is_missing
-from recorder.kube.edited import EDITED, edits_of
+from recorder.kube.edited import edits_of
 from recorder.kube.fields import given_back, standing_edits
 from recorder.kube.neighbour import Neighbour
 from recorder.kube.recordings import OPT_IN, Namespaces, Recordings
@@ -25,7 +25,7 @@ from recorder.model.record import Pod
 from recorder.model.recording import ProfileKind, Recording, RecordingName, RefusedRecording
 from recorder.model.recording_status import RecordingEvent, RecordingStatus
 from recorder.model.result import Application, Placement, PublishedResult, ResultObject
-from recorder.profiles.result_marks import RECORDING_LABEL
+from recorder.profiles.result_marks import EDITED, RECORDING_LABEL
 
 __all__ = ["KubernetesPlatform"]
 
@@ -119,13 +119,14 @@ class KubernetesPlatform:
                 return None
             raise PlatformUnreachable(f"{what}: {error}") from error
         metadata = found.metadata
-        if metadata is None or metadata.uid != pod.uid:
+        node = found.spec.nodeName if found.spec else None
+        if metadata is None or metadata.uid != pod.uid or not node:  # without a node it runs nowhere
             return None
         return Placement(
             namespace=pod.namespace,
             name=pod.name,
             uid=pod.uid,
-            node=(found.spec.nodeName if found.spec else "") or "",
+            node=node,
             generate_name=metadata.generateName or "",
             labels=metadata.labels or {},
         )

@@ -14,7 +14,7 @@ from lightkube import ApiError, AsyncClient
 from lightkube.types import PatchType
 
 from recorder.kube.connection import FIELD_MANAGER, asking, denied_by_webhook, is_missing
-from recorder.kube.edited import EDITED, edited_annotation
+from recorder.kube.edited import edited_annotation
 from recorder.kube.fields import (
     APPLIED,
     Fields,
@@ -32,7 +32,7 @@ from recorder.kube.resources import PROFILES
 from recorder.model.errors import PlatformUnreachable
 from recorder.model.recording import ProfileKind
 from recorder.model.result import Application, Edit, Outcome, PublishedResult, ResultObject
-from recorder.profiles.result_marks import RECORDED_BY
+from recorder.profiles.result_marks import EDITED, RECORDED_BY
 
 __all__ = ["Results", "is_ours"]
 

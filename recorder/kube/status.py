@@ -22,10 +22,11 @@ from recorder.kube.connection import FIELD_MANAGER, asking, is_missing
 from recorder.kube.resources import GROUP, VERSION, ProfileRecording
 from recorder.model.errors import PlatformUnreachable
 from recorder.model.recording import RecordingName
-from recorder.model.recording_status import Condition, RecordingEvent, RecordingStatus
+from recorder.model.recording_status import RecordingEvent, RecordingStatus
 from recorder.profiles.annotations import PREFIX
+from recorder.profiles.status_object import said, status_object
 
-__all__ = ["STATUS", "Events", "Statuses", "status_json"]
+__all__ = ["STATUS", "Events", "Statuses"]
 
 STATUS = f"{PREFIX}/status"
 """A recording's annotation where its CRD has no room for our status."""
@@ -37,46 +38,6 @@ _NOT_IT = (404, _CONFLICT, 422)
 """What an object that is gone, or has another uid, is answered with; 422: the test of a JSON patch failed."""
 
 
-def status_json(status: RecordingStatus, before: Mapping[str, Any], now: str) -> dict[str, Any]:
-    """The status as the API has it. `before`: the one that is there, whose times of transition are kept."""
-    known = {each.get("type"): each for each in before.get("conditions") or ()}
-    return {
-        "observedGeneration": status.observed_generation,
-        "conditions": [
-            _condition(each, known.get(each.type, {}), status.observed_generation, now)
-            for each in sorted(status.conditions, key=lambda each: each.type)
-        ],
-        "activeWorkloads": list(status.active_workloads),
-        "results": [
-            {
-                "kind": each.kind.value,
-                "name": each.name,
-                "container": each.container,
-                "state": each.state,
-                "syscalls": each.syscalls,
-                "denied": each.denied,
-                "coverage": each.coverage,
-                "verdict": each.verdict,
-            }
-            for each in status.results
-        ],
-        "ledger": [{"cause": cause, "count": count} for cause, count in sorted(status.ledger.items())],
-    }
-
-
-def _condition(each: Condition, before: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
-    value = "True" if each.status else "False"
-    since = before.get("lastTransitionTime") if before.get("status") == value else None
-    return {
-        "type": each.type,
-        "status": value,
-        "reason": each.reason,
-        "message": each.message,
-        "observedGeneration": generation,
-        "lastTransitionTime": since or now,
-    }
-
-
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -86,7 +47,7 @@ class Statuses:
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
-        self._written: dict[str, str] = {}
+        self._written: dict[str, dict[str, Any]] = {}
 
     def forget(self, uids: set[str]) -> None:
         """Recordings that are gone."""
@@ -98,10 +59,10 @@ class Statuses:
     ) -> None:
         """Raises PlatformUnreachable. `live`: the object as it was last seen."""
         before = (live or {}).get("status") or {}
-        body = status_json(status, before, _now())
+        body = status_object(status, before, _now())
         if not status.active_workloads and "activeWorkloads" not in before:
             del body["activeWorkloads"]
-        if self._written.get(name.uid) == _said(body) or _said(before) == _said(body):
+        if self._written.get(name.uid) == said(body) or said(before) == said(body):
             return
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": name.uid},
@@ -117,7 +78,7 @@ class Statuses:
                 text = json.dumps(brief, sort_keys=True, separators=(",", ":"))
             note = {"metadata": {"uid": name.uid, "annotations": {STATUS: text}}}
             await self._patch(ProfileRecording, name, note, PatchType.MERGE)
-        self._written[name.uid] = _said(body)
+        self._written[name.uid] = said(body)
 
     async def _patch(self, resource: Any, name: RecordingName, body: Any, how: PatchType) -> Any:
         """The object as it is then; None if it is gone, or another of the same name."""
@@ -136,16 +97,6 @@ class Statuses:
             if error.status.code in _NOT_IT:
                 return None
             raise PlatformUnreachable(f"{what}: {error}") from error
-
-
-def _said(status: Mapping[str, Any]) -> str:
-    """What a status says, without its times."""
-    plain = dict(status)
-    plain["conditions"] = [
-        {key: value for key, value in each.items() if key != "lastTransitionTime"}
-        for each in status.get("conditions") or ()
-    ]
-    return json.dumps(plain, sort_keys=True)
 
 
 class Events:

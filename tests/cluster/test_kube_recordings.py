@@ -137,7 +137,7 @@ def test_a_version_that_expired_is_listed_anew(api_server, platform, namespace):
 
 
 def test_the_pod_as_the_api_server_has_it(api_server, platform, namespace):
-    """Name, node, labels and template's name of just that pod; another uid, or none: nothing."""
+    """Name, node, labels and template's name of just that pod; another uid, no node, or none: nothing."""
     place = namespace()
     pod = {
         "apiVersion": "v1",
@@ -151,6 +151,9 @@ def test_the_pod_as_the_api_server_has_it(api_server, platform, namespace):
     assert (found.node, found.generate_name, dict(found.labels)) == ("node-a", "web-", {"app": "web"})
     assert platform.do(platform.platform.placement(Pod(place, made["name"], "another"))) is None
     assert platform.do(platform.platform.placement(Pod(place, "none", made["uid"]))) is None
+    del pod["spec"]["nodeName"]
+    made = api_server.client.create(pod)["metadata"]
+    assert platform.do(platform.platform.placement(Pod(place, made["name"], made["uid"]))) is None
 
 
 STATUS = RecordingStatus(
