@@ -247,7 +247,7 @@ class _Parts:
             platform,
             _policy(settings),
             version=__version__,
-            connected=lambda: {each.node for each in self.service.agents()},
+            connected=lambda: self.service.nodes,
             changed=self._records_changed,
             store_full=lambda: self.service.figures.full,
         )

@@ -90,6 +90,7 @@ class Connection:
     __slots__ = (
         "_context",
         "_failure",
+        "_follows",
         "_last",
         "_outbox",
         "_plan_due",
@@ -104,12 +105,14 @@ class Connection:
         "node",
     )
 
-    def __init__(self, agent: ConnectedAgent, context: Any, shared: Surroundings) -> None:
+    def __init__(self, agent: ConnectedAgent, context: Any, shared: Surroundings, follows: str) -> None:
+        """Follows: the revision of the plan that the agent says it follows."""
         self.agent = agent
         self.node = agent.node
         self.closed = False
         self._context = context
         self._shared = shared
+        self._follows = follows
         self._last = 0
         self._under_way = 0
         self._room: asyncio.Future[None] | None = None
@@ -234,10 +237,12 @@ class Connection:
             self._said |= {subject}
             log.warning("agent %s: %s", shown(self.node), text)
 
-    def send_plan(self) -> None:
-        """The plan as it is when there is room to write it."""
-        self._plan_due = True
-        self._write_soon()
+    def send_plan(self, revision: str) -> None:
+        """The plan as it is when there is room to write it, unless it is what the agent follows already."""
+        if self._follows != revision:
+            self._follows = revision
+            self._plan_due = True
+            self._write_soon()
 
     def _write_soon(self) -> None:
         if self._writer is None and not self.closed:

@@ -21,12 +21,13 @@ from recorder.collector.node_absence import NodeAbsence
 from recorder.collector.platform import Platform
 from recorder.collector.publisher_figures import PublisherFigures
 from recorder.collector.recording_events import RecordingEvents
-from recorder.collector.recording_results import Fate, RecordingResults, ResultsStore, Surroundings
+from recorder.collector.recording_results import Fate, RecordingResults
 from recorder.collector.recording_status_of import refused_status
 from recorder.collector.result_claim import Claims
 from recorder.collector.result_policy import ResultPolicy
 from recorder.collector.result_writer import ResultWriter
 from recorder.collector.store.stored import StoredRecording, StoredResult
+from recorder.collector.surroundings import ResultsStore, Surroundings
 from recorder.collector.write_schedule import Backoff
 from recorder.model.errors import PlatformUnreachable, StoreFull
 from recorder.model.recording import Recording, RefusedRecording
@@ -279,6 +280,7 @@ class Publisher:
             return
         self._ticked = now
         absence = self._around.absence
+        absence.keep({node for results in self._results.values() for node in results.nodes})
         circumstances = (absence.connected > 0, self._around.store_full())
         for each, results in self._results.items():
             away = absence.away(results.nodes, now).values()
@@ -312,6 +314,7 @@ class Publisher:
                 results.update(stored.recording, fate, why)
                 self._at(each, now)
         self._loaded = True
+        self._wake_confirmer.set()
         self._touch(now)
         if any(came) or any(went):
             self._changed(None)

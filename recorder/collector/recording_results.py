@@ -6,45 +6,32 @@ results are due, and those are due no more often than their write distances allo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from math import inf
-from typing import Final, Protocol
+from typing import Final
 
 from recorder.collector.drafts import Draft, Group, ResultKey
 from recorder.collector.group_progress import GroupProgress
-from recorder.collector.group_reader import GroupReader, SightingStore
-from recorder.collector.node_absence import NodeAbsence
-from recorder.collector.platform import Platform
-from recorder.collector.recording_events import RecordingEvents
-from recorder.collector.recording_index import GroupState, OutlineStore, RecordingIndex
+from recorder.collector.group_reader import GroupReader
+from recorder.collector.recording_index import GroupState, RecordingIndex
 from recorder.collector.recording_report import RecordingReport
 from recorder.collector.recording_status_of import Circumstances, Reported
-from recorder.collector.result_claim import Claims, key_of
+from recorder.collector.result_claim import key_of
 from recorder.collector.result_object import SERVED_KINDS
-from recorder.collector.result_policy import ResultPolicy
 from recorder.collector.result_summary import ResultSummary
-from recorder.collector.result_writer import Made, ResultStore, ResultWriter, Writing, Written
-from recorder.collector.store.sighting import Confirmation, Sighting
+from recorder.collector.result_writer import Made, Writing, Written
+from recorder.collector.store.sighting import Sighting
 from recorder.collector.store.stored import StoredResult
+from recorder.collector.surroundings import Surroundings
 from recorder.model.recording import MergeStrategy, ProfileKind, Recording, RefusedRecording
 from recorder.profiles.result_marks import STATE_FINAL, STATE_RECORDING
 
-__all__ = ["Fate", "RecordingResults", "ResultsStore", "Surroundings"]
+__all__ = ["Fate", "RecordingResults"]
 
 # How many pods of absent nodes are asked for in one look, and of how many idle groups is told.
 _SOME: Final = 32
-
-
-class ResultsStore(OutlineStore, ResultStore, SightingStore, Protocol):
-    """What is asked of the store."""
-
-    async def results(self, recording: str) -> Sequence[StoredResult]:
-        """Return what was written."""
-
-    async def emitted(self, recording: str, revision: int) -> None:
-        """Results hold all that sightings say up to a revision."""
 
 
 class Fate(Enum):
@@ -53,28 +40,6 @@ class Fate(Enum):
     LIVE = "live"
     STOPPED = "stopped"  # refused now: its namespace lost the label, or an edit made it invalid
     DELETED = "deleted"
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all recordings share. `store_full`: why the store takes nothing, or empty."""
-
-    store: ResultsStore
-    platform: Platform
-    claims: Claims
-    writer: ResultWriter
-    events: RecordingEvents
-    absence: NodeAbsence
-    policy: ResultPolicy
-    version: str
-    clock: Callable[[], float]
-    store_full: Callable[[], str]
-
-    @property
-    def accept(self) -> frozenset[Confirmation]:
-        """The confirmations that count."""
-        also = [Confirmation.MISSING] if self.policy.accept_unconfirmed else []
-        return frozenset([Confirmation.CONFIRMED, *also])
 
 
 class RecordingResults:
@@ -335,6 +300,8 @@ class RecordingResults:
                 if made.key == key:
                     await self._publish(before, made, {**row.more, "whole": True})
             self._touched.discard(key)
+            if key in self._rows:
+                self._rows[key] = replace(self._rows[key], state=STATE_FINAL)
 
     # --- what is told
 

@@ -16,10 +16,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from recorder.collector.store import first_sights
 from recorder.collector.store.sighting import Incoming
 from recorder.model.errors import InvalidRecord
 from recorder.model.numbers import MAX_BYTES
-from recorder.model.record import Observation
+from recorder.model.record import MAX_COMM, Observation
 from recorder.model.wire import from_observation
 from recorder.record.v1 import record_pb2
 from recorder.rpc.names import is_label, is_subdomain, shown
@@ -37,6 +38,7 @@ MAX_SETS = 64
 MAX_SIGHTS = 8192
 MAX_CAUSES = 128
 MAX_WORDS = 300
+MAX_NUMBER = 8 * MAX_BYTES - 1
 MAX_INTEGER = (1 << 63) - 1
 """What SQL's integers hold; ids of cgroups are far below it."""
 MAX_TIME = 1 << 60
@@ -79,8 +81,11 @@ def checked(
     problem = next(_problems(report, node), None)
     if problem:
         return problem, ()
+    sights = _sights(report.observation)
+    if isinstance(sights, Refusal):
+        return sights, ()
     try:
-        observation = from_observation(report.observation)
+        observation = from_observation(report.observation, first_sights=False)
     except InvalidRecord as error:
         # it may quote what the agent sent, whole
         return Refusal(Reason.INVALID, ascii(str(error)[:MAX_WORDS])[1:-1]), ()
@@ -94,7 +99,7 @@ def checked(
         return (refused[0] if refused else _NOBODYS), refused[1:]
     if report.not_recorded:
         observation = _apart(observation)
-    return Incoming(observation, tuple(known), report.not_recorded), refused
+    return Incoming(observation, tuple(known), report.not_recorded, sights), refused
 
 
 _NOBODYS = Refusal(
@@ -183,11 +188,29 @@ def _numbers(observation: record_pb2.Observation) -> Iterator[tuple[str, int, in
     yield "first_seen_ns", observation.first_seen_ns, MAX_TIME
     yield "last_seen_ns", observation.last_seen_ns, MAX_TIME
     yield "wall_offset_ns", abs(observation.wall_offset_ns), MAX_OFFSET
-    for sight in observation.first_sights:
-        yield "first_sights: time_ns", sight.time_ns, MAX_TIME
-        yield "first_sights: number", sight.number, 8 * MAX_BYTES - 1
     for entry in observation.ledger:
         yield "ledger: count", entry.count, MAX_COUNT
+
+
+def _sights(observation: record_pb2.Observation) -> bytes | Refusal:
+    """All of them as the store keeps them: there are hundreds, so no value is made of each."""
+    rows: list[first_sights.Row] = [
+        (each.abi, each.phase, each.outcome, each.number, each.time_ns, each.comm)
+        for each in observation.first_sights
+    ]
+    if not rows:
+        return b""
+    *_, numbers, times, comms = zip(*rows, strict=True)
+    for name, number, most in (("time_ns", max(times), MAX_TIME), ("number", max(numbers), MAX_NUMBER)):
+        if number > most:
+            return Refusal(Reason.TOO_LARGE, f"first_sights: {name} is {number}; at most {most} is taken")
+    for comm in set(comms):
+        if len(comm) > MAX_COMM or b"\0" in comm:
+            text = (
+                f"first_sights: a comm is {ascii(comm)[:MAX_WORDS]}; it has at most {MAX_COMM} bytes, no NUL"
+            )
+            return Refusal(Reason.INVALID, text)
+    return first_sights.pack_rows(rows)
 
 
 def _strange(identity: record_pb2.Identity) -> Iterator[Refusal]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -100,7 +100,8 @@ def people_limits(calls: int = 256) -> Limits:
 class CollectorService(collector_pb2_grpc.CollectorServicer):
     """To be made in the event loop that serves; `run` is a task of it.
 
-    changed: told the ids of recordings of whose containers something new is stored.
+    changed: told the ids of recordings of whose containers something new is stored, or that lost or found
+    their room in the plan.
     """
 
     def __init__(
@@ -179,6 +180,11 @@ class CollectorService(collector_pb2_grpc.CollectorServicer):
         return tuple(self._connections[node].agent for node in sorted(self._connections))
 
     @property
+    def nodes(self) -> Collection[str]:
+        """Theirs, unsorted; it changes as they come and go."""
+        return self._connections.keys()
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """Ids of recordings that found no room in the plan."""
         return self._planned.left_out
@@ -225,11 +231,14 @@ class CollectorService(collector_pb2_grpc.CollectorServicer):
             log.warning(
                 "%d recordings have no room in the plan and wait for others to end", len(new.left_out)
             )
+        moved = frozenset(new.left_out) ^ frozenset(self._planned.left_out)
         self._planned = new
         self.figures.left_out = len(new.left_out)
         self.records.changed(None)
         if changed:
             self._publish()
+        if moved:  # their status says so
+            self._changed(moved)
 
     def _publish(self) -> None:
         message = self._planned.message
@@ -240,7 +249,7 @@ class CollectorService(collector_pb2_grpc.CollectorServicer):
         log.info("plan %s: %d recordings", message.revision, len(message.recordings))
         self.ready.set()
         for each in self._connections.values():
-            each.send_plan()
+            each.send_plan(message.revision)
 
     def _stored(self, recordings: frozenset[str]) -> None:
         self._changed(recordings)
@@ -270,18 +279,18 @@ class CollectorService(collector_pb2_grpc.CollectorServicer):
         node = "" if peer.local else self._node_names.node_of(peer)
         hello = await first_message(context, self.bounds.hello_seconds)
         agent = _agent(hello, peer, node)
-        connection = self._begin(agent, context)
+        connection = self._begin(agent, Connection(agent, context, self, hello.plan_revision))
+        del hello
         try:
-            if self.ready.is_set() and hello.plan_revision != self._planned.message.revision:
-                connection.send_plan()
-            del hello
+            if self.ready.is_set():
+                connection.send_plan(self._planned.message.revision)
             await connection.serve()
         finally:
             if self._connections.get(agent.node) is connection:
                 del self._connections[agent.node]
             self.figures.agents = len(self._connections)
 
-    def _begin(self, agent: ConnectedAgent, context: Any) -> Connection:
+    def _begin(self, agent: ConnectedAgent, connection: Connection) -> Connection:
         old = self._connections.get(agent.node)
         if old:
             # its agent was started anew, or lost the connection without a word
@@ -290,7 +299,6 @@ class CollectorService(collector_pb2_grpc.CollectorServicer):
             raise LimitReached(
                 f"{len(self._connections)} agents are connected, the most that is allowed; raise the bound"
             )
-        connection = Connection(agent, context, self)
         self._connections[agent.node] = connection
         self.figures.streams += 1
         self.figures.agents = len(self._connections)

@@ -62,7 +62,7 @@ def asking(what: str) -> Iterator[None]:
         yield
     except ApiError as error:
         code = status_code(error)
-        if code in (_UNAUTHORIZED, _FORBIDDEN) and not denied_by_webhook(error):
+        if code in (_UNAUTHORIZED, _FORBIDDEN) and not (denied_by_webhook(error) or is_ending(error)):
             raise PlatformUnreachable(
                 f"{what}: {error} (docs/kubernetes.md has the rights it needs)"
             ) from error
@@ -83,6 +83,12 @@ def asking(what: str) -> Iterator[None]:
 def denied_by_webhook(error: ApiError) -> bool:
     """Whether an admission webhook said no (apiserver, webhook/errors: "denied the request")."""
     return "denied the request" in str(error)
+
+
+def is_ending(error: ApiError) -> bool:
+    """Whether the namespace is being deleted, so that nothing can be made in it any more."""
+    details = error.status.details if error.status else None
+    return any(each.reason == "NamespaceTerminating" for each in (details.causes if details else None) or ())
 
 
 def is_missing(error: Any) -> bool:

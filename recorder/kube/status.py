@@ -18,7 +18,7 @@ from lightkube import ApiError, AsyncClient
 from lightkube.resources.core_v1 import Event
 from lightkube.types import PatchType
 
-from recorder.kube.connection import FIELD_MANAGER, asking, is_missing
+from recorder.kube.connection import FIELD_MANAGER, asking, is_ending, is_missing
 from recorder.kube.resources import GROUP, VERSION, ProfileRecording
 from recorder.model.errors import PlatformUnreachable
 from recorder.model.recording import RecordingName
@@ -107,7 +107,7 @@ class Events:
         self._host = host
 
     async def tell(self, recording: RecordingName, event: RecordingEvent) -> None:
-        """Raises PlatformUnreachable."""
+        """Raises PlatformUnreachable. Nothing is told in a namespace that is gone, or going."""
         text = "\0".join((recording.uid, event.reason, event.message))
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         name = f"{recording.name[:200]}.{digest}"
@@ -144,5 +144,5 @@ class Events:
                         Event, name, again, namespace=recording.namespace, patch_type=PatchType.MERGE
                     )
         except ApiError as error:
-            if not is_missing(error):  # its namespace is gone, or going
+            if not (is_missing(error) or is_ending(error)):
                 raise PlatformUnreachable(f"{what}: {error}") from error

@@ -3,8 +3,8 @@
 Both sides show a certificate (a port for tokens asks its clients for none), and TLS is
 1.2 or newer (gRPC's own lower bound, and `minimum_version` for HTTP). Files are looked
 at (stat) for each new connection, and connections that stand already are not touched: no
-stream is dropped. New files that cannot be used (damaged, or a key of another certificate, as
-in the middle of a renewal) are logged once, and the old ones stay in use.
+stream is dropped. New files that cannot be used (damaged, or a key of another
+certificate, as in the middle of a renewal) are logged once, and the old ones stay in use.
 """
 
 from __future__ import annotations

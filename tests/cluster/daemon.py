@@ -49,7 +49,7 @@ class Daemon:
                 start_new_session=True,
             )
 
-    def wait(self, seconds: float = 60) -> None:
+    def wait(self, seconds: float = 120) -> None:
         """Until it is ready; DaemonError if it ends, or is not in time."""
         end = time.monotonic() + seconds
         while True:

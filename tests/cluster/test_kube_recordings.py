@@ -211,6 +211,17 @@ def test_an_event_that_is_told_again_is_counted(api_server, platform, namespace)
     assert len(api_server.client.objects("Event", place)) == 2
 
 
+def test_an_event_in_a_namespace_that_goes_is_dropped(api_server, platform, namespace):
+    """It is told to nobody, and is no failure: others wait behind it."""
+    place = namespace(OPT_IN)
+    uid = api_server.client.create(recording(place))["metadata"]["uid"]
+    held = {"name": "held", "namespace": place, "finalizers": ["tests.example/held"]}
+    api_server.client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": held})
+    api_server.client.delete("Namespace", place)
+    platform.do(platform.platform.event(RecordingName(place, "it", uid), RecordingEvent("Started", "x")))
+    api_server.client.patch("ConfigMap", "held", {"metadata": {"finalizers": None}}, place)
+
+
 def test_deleting_works_at_once_without_the_collector(api_server, namespace):
     """Nothing of ours holds a recording back."""
     place = namespace(OPT_IN)

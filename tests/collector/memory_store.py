@@ -41,7 +41,8 @@ class MemoryStore:
         old = self.rows.get(source)
         if not old and sum(each.node == source.node for each in self.rows) >= self.node_bound:
             return Change(0, False, stored=False)
-        observation = old.observation.join(incoming.observation) if old else incoming.observation
+        whole = incoming.whole()
+        observation = old.observation.join(whole) if old else whole
         recordings = frozenset(incoming.recordings) | (old.recordings if old else frozenset())
         same = old and (old.observation, old.recordings, old.not_recorded) == (
             observation,

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from recorder.collector.ingest import IngestBounds
-from recorder.collector.plan import plan_message
+from recorder.collector.plan import PlanBounds, plan_message
 from recorder.collector.service import RECEIVE_BYTES, ServiceBounds
 from recorder.model.errors import StoreDamaged
 from recorder.model.recording import ProfileKind
@@ -267,6 +267,49 @@ def test_a_plan_that_the_agent_follows_already_is_not_sent_again(certificates, t
             assert message.acknowledgement.sequence == sequence
 
     with_ground(certificates, tmp_path, work, platform=asked(one))
+
+
+def test_a_plan_that_is_there_late_is_sent_to_those_alone_that_follow_another(certificates, tmp_path):
+    """After a restart of the collector its agents are there before its recordings are."""
+    platform = asked()
+    platform.ready = False
+    revision = plan_message([recording()]).revision
+
+    async def work(made):
+        async with made.agent("node-a", hello=False) as old, made.agent("node-b") as new:
+            await old.hello("node-a", plan_revision=revision)
+            await made.until(lambda: len(made.service.agents()) == 2)
+            platform.ready = True
+            platform.add(recording())
+            assert (await new.plan()).revision == revision
+            await old.report(observed(), "uid-ns-r")
+            assert (await old.hear()).HasField("acknowledgement")
+            platform.delete(recording())
+            platform.add(recording("other"))
+            for agent in (old, new):
+                assert [each.id for each in (await agent.plan()).recordings] == ["uid-ns-other"]
+
+    with_ground(certificates, tmp_path, work, platform=platform)
+
+
+def test_recordings_without_room_in_the_plan_are_said_to_be(certificates, tmp_path):
+    """To the publisher, when they lose or find their room; they are recorded when there is some."""
+    one, two, three = (recording(name) for name in ("one", "three", "two"))
+    few = ServiceBounds(plan=PlanBounds(recordings=2))
+
+    async def work(made):
+        async with made.agent() as agent:
+            assert [each.id for each in (await agent.plan()).recordings] == [one.id, two.id]
+            assert made.service.left_out == (three.id,)
+            assert made.service.figures.left_out == 1
+            assert made.changed == [frozenset({three.id})]
+            made.platform.delete(one)
+            assert [each.id for each in (await agent.plan()).recordings] == [two.id, three.id]
+            await made.until(lambda: len(made.changed) == 2)
+            assert made.changed[-1] == frozenset({three.id})
+            assert made.service.left_out == ()
+
+    with_ground(certificates, tmp_path, work, platform=asked(one, two, three), bounds=few)
 
 
 def test_no_plan_and_no_refusal_before_the_platform_is_ready(certificates, tmp_path):

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from recorder.collector.store import Incoming
+from recorder.collector.store import Incoming, StoreBounds
 from recorder.model.record import Phase
 from recorder.model.recording import MergeStrategy, ProfileKind
 from tests.collector.platform import recording
@@ -385,6 +385,27 @@ async def test_a_container_that_cannot_be_recorded_is_told_of(stage):
     assert not stage.platform.names()
     assert stage.platform.event_reasons(asked).count("NotRecordable") == 1
     assert "virtual machine" in condition(stage, asked, "Ready").message
+
+
+@staged
+async def test_finished_pods_make_room_in_a_small_store_and_stay_in_the_result(stage):
+    """What results hold is folded; the union and its coverage stay those of all pods."""
+    stage.bounds = StoreBounds(sightings=4)
+    await stage.restart()
+    asked = stage.platform.add(recording(merge=ALL))
+    calls = ("mkdir", "chmod", "socket", "rename", "unlink", "mount")
+    for index in range(18):
+        pod = stage.platform.add_pod(f"job-{index}", generate_name="job-")
+        call = calls[index % len(calls)]
+        await stage.report(
+            seen(f"execve {call}", pod=pod, cgroup=index + 1, last=index, ended=True), to=asked
+        )
+        await stage.pass_(70)
+    assert (await stage.store.figures()).open <= 4
+    result = stage.platform.object("r-app")
+    assert coverage(result)["total"] == 18
+    assert coverage(result)["syscalls"] == {"execve": 18, **dict.fromkeys(calls, 3)}
+    assert result.spec["state"] == "Enabled"
 
 
 @pytest.mark.parametrize("state", ["recording", "final"])

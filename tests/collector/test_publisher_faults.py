@@ -65,9 +65,12 @@ def placed(platform: FakePlatform) -> None:
     platform.add_pod("single")
 
 
-def played(folder, disturb: Callable[[Stage], None] = lambda _: None, reports=None) -> dict[str, str]:
-    """Play it through, and return all objects; `disturb` is called before each report.
+def played(
+    folder, disturb: Callable[[Stage], None] = lambda _: None, reports=None, rest: float = 200
+) -> dict[str, str]:
+    """Play it through, and return all objects.
 
+    disturb: called before each report. reports: other ones than the play's. rest: seconds after the last.
     Wherever the collector is killed, the next one starts at once; agents send again what was not stored.
     """
 
@@ -82,7 +85,7 @@ def played(folder, disturb: Callable[[Stage], None] = lambda _: None, reports=No
                 await surviving(stage, lambda o=observation, i=index: stage.report(o, to=trace.recordings[i]))
                 await surviving(stage, lambda p=pause: stage.pass_(p))
             stage.platform.unreachable = False
-            await surviving(stage, lambda: stage.pass_(1500))
+            await surviving(stage, lambda: stage.pass_(rest))
             assert (await stage.store.unemitted()) == {}
             return content(stage.platform)
         finally:
@@ -196,7 +199,7 @@ def test_calls_fail_and_answers_are_lost(tmp_path, undisturbed, seed):
             stage.platform.failures[each] = chance.choice((0, 0, 1, 2))
             stage.platform.lost_answers[each] = chance.choice((0, 0, 1))
 
-    assert played(tmp_path, disturb) == undisturbed
+    assert played(tmp_path, disturb, rest=1500) == undisturbed
 
 
 def test_the_platform_is_away_for_most_of_the_time(tmp_path, undisturbed):

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import repeat
 from operator import attrgetter, itemgetter
 
 from recorder.model.record import FirstSight, SightKey
 
-__all__ = ["join", "pack", "shifted", "unpack"]
+__all__ = ["Row", "join", "pack", "pack_rows", "shifted", "unpack"]
+
+Row = tuple[int, int, int, int, int, bytes]
+"""abi, phase, outcome, number, time, comm."""
 
 Seen = dict[tuple[int, int, int, int], tuple[int, bytes]]
 """(abi, phase, outcome, number) -> (time, comm)."""
@@ -34,6 +38,21 @@ def pack(sights: Mapping[SightKey, FirstSight]) -> bytes:
     return _packed(sights, list(map(_TIME, seen)), list(map(_COMM, seen)))
 
 
+def pack_rows(rows: Iterable[Row]) -> bytes:
+    """The same of rows in any order; of several with one key the earliest counts."""
+    ordered = sorted(rows)
+    if not ordered:
+        return b""
+    *parts, times, comms = zip(*ordered, strict=True)
+    keys = dict.fromkeys(zip(*parts, strict=True))
+    if len(keys) == len(ordered):
+        return _packed(keys, list(times), list(comms))
+    seen: Seen = {}
+    for row in ordered:
+        seen.setdefault(row[:4], row[4:])
+    return _packed_seen(seen)
+
+
 def unpack(content: bytes) -> dict[SightKey, FirstSight]:
     """The first sights; ValueError or struct.error for what `pack` did not make."""
     return {SightKey(*key): FirstSight(*sight) for key, sight in _unpacked(content).items()}
@@ -41,8 +60,12 @@ def unpack(content: bytes) -> dict[SightKey, FirstSight]:
 
 def join(content: bytes, other: bytes) -> bytes:
     """The earlier one of each, as `Observation.join` has it."""
-    joined = _unpacked(content)
-    for key, sight in _unpacked(other).items():
+    if not (content and other) or content == other:
+        return content or other
+    joined, more = _unpacked(content), _unpacked(other)
+    if joined.items() <= more.items():  # as a rule: an agent says all that it has seen
+        return other
+    for key, sight in more.items():
         known = joined.get(key)
         if known is None or sight < known:
             joined[key] = sight
@@ -84,15 +107,14 @@ def _unpacked(content: bytes) -> Seen:
         end = at + 1 + content[at]
         texts.append(content[at + 1 : end])
         at = end
-    sets: list[tuple[int, int, int]] = []
+    sets: tuple[list[int], list[int], list[int]] = ([], [], [])
     for _ in range(sets_count):
         *key, size = _SET.unpack_from(content, at)
-        sets += [tuple(key)] * size
+        for part, value in zip(sets, key, strict=True):
+            part.extend(repeat(value, size))
         at += _SET.size
-    count = len(sets)
+    count = len(sets[0])
     values = struct.unpack_from(f"<{2 * count}I{count}Q", content, at)
     numbers, comms, times = values[:count], values[count : 2 * count], values[2 * count :]
-    return {
-        (*key, number): (time, texts[text])
-        for key, number, text, time in zip(sets, numbers, comms, times, strict=True)
-    }
+    sights = zip(times, map(texts.__getitem__, comms), strict=True)
+    return dict(zip(zip(*sets, numbers, strict=True), sights, strict=True))

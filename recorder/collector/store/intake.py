@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from recorder.collector.store import first_sights
-from recorder.collector.store.row import columns_of, digest_of, from_content, source_key, to_content
+from recorder.collector.store.row import columns_of, covers, digest_of, from_content, source_key, to_content
 from recorder.collector.store.rows import insert, rows_by, sights_rows, update_rows
 from recorder.collector.store.session import Transaction
 from recorder.collector.store.sighting import Change, Confirmation, Incoming
@@ -32,6 +32,7 @@ def joined(batch: Sequence[Incoming]) -> tuple[list[bytes], dict[bytes, Incoming
                 known.observation.join(each.observation),
                 known.recordings + each.recordings,
                 max(known.not_recorded, each.not_recorded),
+                first_sights.join(known.packed_sights, each.packed_sights),
             )
         keys.append(key)
         by_key[key] = each
@@ -65,7 +66,7 @@ class Intake:
         """Write what is new, of sources by their keys. BrokenSeal, InvalidRecord."""
         connection = self._transaction.connection
         rows = {row["id"]: row for row in rows_by(connection, SIGHTING, SIGHTING.c.id, set(known.values()))}
-        packed = {key: first_sights.pack(each.observation.first_sights) for key, each in incoming.items()}
+        packed = {key: _packed(each) for key, each in incoming.items()}
         stale = {
             key: rows[known[key]]
             for key, sights in packed.items()
@@ -131,8 +132,11 @@ class Intake:
         content = to_content(incoming.observation)
         after = dict(row)
         if content != row["content"]:
-            observation = from_content(row["content"]).join(replace(incoming.observation, first_sights={}))
-            after["content"] = to_content(observation)
+            observation = incoming.observation
+            if not covers(content, row["content"]):
+                observation = from_content(row["content"]).join(replace(observation, first_sights={}))
+                content = to_content(observation)
+            after["content"] = content
             after |= columns_of(observation)
         if sights:
             seen = first_sights.join(stored["content"], sights) if stored else sights
@@ -166,6 +170,11 @@ class Intake:
         insert(connection, SOUGHT, self._sought)
         update_rows(connection, SIGHTING, self._changed)
         update_rows(connection, FIRST_SIGHTS, self._changed_sights)
+
+
+def _packed(incoming: Incoming) -> bytes:
+    """All its first sights."""
+    return first_sights.join(first_sights.pack(incoming.observation.first_sights), incoming.packed_sights)
 
 
 def _sought(recording: str, number: int, granted: bool) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from recorder.record.v1 import record_pb2 as pb
 __all__ = [
     "OUTLINE",
     "columns_of",
+    "covers",
     "decided",
     "digest_of",
     "from_content",
@@ -62,6 +63,31 @@ def from_content(content: bytes) -> Observation:
         return from_observation(pb.Observation.FromString(content))
     except (DecodeError, InvalidRecord) as error:
         raise BrokenSeal(f"an observation cannot be read: {error}") from error
+
+
+def covers(content: bytes, known: bytes) -> bool:
+    """Whether one content says all that another of its source says: to join them would give the first.
+
+    Reports are cumulative, so that is how it mostly is, and costs a tenth of joining. False if in doubt.
+    """
+    new, old = pb.Observation.FromString(content), pb.Observation.FromString(known)
+    if old.identity != new.identity or old.provenance != new.provenance:
+        return False
+    counts = {each.cause: each.count for each in new.ledger}
+    calls = {
+        (each.abi, each.phase, each.outcome): int.from_bytes(each.numbers, "little") for each in new.calls
+    }
+    return bool(
+        (not old.first_seen_ns or 0 < new.first_seen_ns <= old.first_seen_ns)
+        and new.last_seen_ns >= old.last_seen_ns
+        and (not old.wall_offset_ns or (new.wall_offset_ns and new.wall_offset_ns >= old.wall_offset_ns))
+        and new.ended >= old.ended
+        and all(each.count <= counts.get(each.cause, 0) for each in old.ledger)
+        and not any(
+            int.from_bytes(each.numbers, "little") & ~calls.get((each.abi, each.phase, each.outcome), 0)
+            for each in old.calls
+        )
+    )
 
 
 def columns_of(observation: Observation) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from recorder.collector.store.first_sights import unpack
 from recorder.model.record import Observation, Pod
 from recorder.model.result import Placement
 
@@ -22,11 +23,23 @@ class Confirmation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What an agent reports. `recordings`: ids. `not_recorded`: why there is no record, else empty."""
+    """What an agent reports. `recordings`: ids. `not_recorded`: why there is no record, else empty.
+
+    packed_sights: first sights, as the store keeps them (`first_sights`), that the observation
+    itself does not have: a tenth of the memory, for as long as it waits.
+    """
 
     observation: Observation
     recordings: tuple[str, ...]
     not_recorded: str = ""
+    packed_sights: bytes = b""
+
+    def whole(self) -> Observation:
+        """The observation with all its first sights."""
+        if not self.packed_sights:
+            return self.observation
+        more = replace(self.observation, first_sights=unpack(self.packed_sights))
+        return self.observation.join(more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recorder.collector.store.row import covers, to_content
 from recorder.collector.store.sighting import Change, Confirmation, Decision, Incoming, Outline
 from recorder.collector.store.store import Store
 from recorder.collector.store.stored import StoredRecording, StoredResult
@@ -13,7 +14,7 @@ from recorder.model.errors import StoreFull
 from recorder.model.record import Pod, Record
 from recorder.model.recording import ProfileKind
 from tests.unit.collector.store_made import bounds, edits, incoming, placed, recording, seen
-from tests.unit.model.strategies import observations
+from tests.unit.model.strategies import observations, one_source
 
 
 @pytest.fixture
@@ -49,6 +50,19 @@ def test_batches_in_any_order_are_the_model_s_join(shared, batches, random):
     assert Record(tuple(each.observation for each in shared.sightings("r"))) == wanted
     for batch in batches:
         assert not any(each.changed for each in shared.put([Incoming(each, ("r",)) for each in batch]))
+
+
+@given(one_source, one_source)
+def test_a_content_covers_another_exactly_if_their_join_is_it(a, b):
+    """The short way of joining is taken when it gives what the model's join gives, and then always."""
+    a, b = replace(a, first_sights={}), replace(b, first_sights={})
+    both = a.join(b)
+    if a.identity == b.identity and a.provenance == b.provenance:
+        assert covers(to_content(a), to_content(b)) == (both == a)
+    elif covers(to_content(a), to_content(b)):
+        assert both == a
+    known = replace(b, identity=both.identity, provenance=both.provenance)
+    assert covers(to_content(both), to_content(known))
 
 
 def test_everything_is_there_after_it_was_opened_anew(path):

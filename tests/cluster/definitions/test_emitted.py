@@ -25,7 +25,7 @@ from tests.cluster.client import GROUP, Object
 from tests.command import Command
 from tests.unit.profiles.records import record
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = sorted((ROOT / "deploy/seccomp").glob("*.yaml"))
 RECORDS = {
     "one ABI": record({Abi.X86_64: "read write openat exit_group"}),

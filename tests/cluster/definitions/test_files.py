@@ -14,7 +14,7 @@ import yaml
 from tests.cluster.conftest import CRDS, SPO_CRDS
 from tests.cluster.crds import read_crds
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OURS = {crd["spec"]["names"]["kind"]: crd for crd in read_crds(CRDS)}
 SPOS = {crd["spec"]["names"]["kind"]: crd for crd in read_crds(SPO_CRDS)}
 KINDS = sorted(OURS)

@@ -1,0 +1,52 @@
+"""What the results of all recordings share: store, platform, names, events, policy, clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from recorder.collector.group_reader import SightingStore
+from recorder.collector.node_absence import NodeAbsence
+from recorder.collector.platform import Platform
+from recorder.collector.recording_events import RecordingEvents
+from recorder.collector.recording_index import OutlineStore
+from recorder.collector.result_claim import Claims
+from recorder.collector.result_policy import ResultPolicy
+from recorder.collector.result_writer import ResultStore, ResultWriter
+from recorder.collector.store.sighting import Confirmation
+from recorder.collector.store.stored import StoredResult
+
+__all__ = ["ResultsStore", "Surroundings"]
+
+
+class ResultsStore(OutlineStore, ResultStore, SightingStore, Protocol):
+    """What is asked of the store."""
+
+    async def results(self, recording: str) -> Sequence[StoredResult]:
+        """Return what was written."""
+
+    async def emitted(self, recording: str, revision: int) -> None:
+        """Results hold all that sightings say up to a revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all recordings share. `store_full`: why the store takes nothing, or empty."""
+
+    store: ResultsStore
+    platform: Platform
+    claims: Claims
+    writer: ResultWriter
+    events: RecordingEvents
+    absence: NodeAbsence
+    policy: ResultPolicy
+    version: str
+    clock: Callable[[], float]
+    store_full: Callable[[], str]
+
+    @property
+    def accept(self) -> frozenset[Confirmation]:
+        """The confirmations that count."""
+        also = [Confirmation.MISSING] if self.policy.accept_unconfirmed else []
+        return frozenset([Confirmation.CONFIRMED, *also])
