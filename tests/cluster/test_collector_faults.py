@@ -5,7 +5,6 @@ recordings have the same names each time; their uids are the API server's and di
 """
 
 import contextlib
-import copy
 import functools
 import json
 import random
@@ -19,13 +18,15 @@ import pytest
 
 from recorder.model.record import Observation
 from tests.cluster.api_server import ApiServer
-from tests.cluster.scene import OPT_IN, Scene, scene, state
+from tests.cluster.scene import OPT_IN, SECONDS, Scene, scene
 from tests.collector.process import killed_now_and_then
 from tests.collector.simulated_agent import SimulatedAgent, SimulatedContainer
 
 NODES = 4
 TICKS = 12
 TICK = 0.1  # seconds
+RESULTS = 2 * NODES + 1 + 1  # two containers of each templated pod by themselves, one alone, one union
+FINAL = '"recorder.x-k8s.io/state": "final"'
 CALLS = [
     "close",
     "fstat",
@@ -98,49 +99,51 @@ class Trace:
             self.cluster.stop(each)
 
 
-def final_objects(cluster: Scene, place: str) -> dict[str, str]:
-    """Each profile of the recordings, once all are final: what a person or SPO reads of it, as one text."""
-    for name in ("each", "all"):
-        cluster.status(
-            place,
-            lambda status: (
-                status.get("results")
-                and all(each["state"] == "final" for each in status["results"])
-                and not status.get("activeWorkloads")
-            ),
-            name,
-        )
-    cluster.without("SeccompProfile", f"spo.x-k8s.io/recording-namespace={place},spo.x-k8s.io/partial=true")
+def objects(cluster: Scene, place: str) -> dict[str, str]:
+    """Each profile of the namespace: what a person or SPO reads of it, as one text."""
     found = {}
     for each in cluster.client.objects("SeccompProfile", labels=f"spo.x-k8s.io/recording-namespace={place}"):
-        assert state(each) == "final", each
-        kept = copy.deepcopy(each)
-        metadata = {key: kept["metadata"].get(key) for key in ("name", "labels", "annotations")}
-        found[metadata["name"]] = json.dumps({"spec": kept["spec"], "metadata": metadata}, sort_keys=True)
+        metadata = {key: each["metadata"].get(key) for key in ("name", "labels", "annotations")}
+        found[metadata["name"]] = json.dumps({"spec": each["spec"], "metadata": metadata}, sort_keys=True)
     return found
 
 
 def run(
-    cluster: Scene, place: str, fault: Fault | None = None, then: Callable[[Trace], None] | None = None
+    cluster: Scene,
+    place: str,
+    expected: dict[str, str] | None,
+    fault: Fault | None = None,
+    then: Callable[[Trace], None] | None = None,
 ) -> dict[str, str]:
-    """One replay with two recordings, one of each strategy; nothing is left of it but what is returned."""
+    """One replay with two recordings, one of each strategy: the final profiles, once they are as expected.
+
+    Without `expected`: once all are final. Nothing is left of the run but what is returned.
+    """
     cluster.record(place, "each")
     cluster.record(place, "all", mergeStrategy="Containers", containers=["web"])
     trace = Trace(cluster, place)
-    with fault(cluster) if fault else contextlib.nullcontext():
-        trace.replay()
-        if then:
-            then(trace)
-    cluster.stored(*trace.agents)
-    found = final_objects(cluster, place)
-    trace.stop()
-    for name in ("each", "all"):
-        cluster.client.delete("ProfileRecording", name, place)
-    cluster.client.delete_all("SeccompProfile", labels=f"spo.x-k8s.io/recording-namespace={place}")
-    for pod in cluster.client.objects("Pod", place):
-        path = cluster.client.path("Pod", place, pod["metadata"]["name"])
-        cluster.client.request("DELETE", path, {"gracePeriodSeconds": 0})
-    return found
+    try:
+        with fault(cluster) if fault else contextlib.nullcontext():
+            trace.replay()
+            if then:
+                then(trace)
+        cluster.stored(*trace.agents)
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            found = objects(cluster, place)
+            final = len(found) == RESULTS and all(FINAL in text for text in found.values())
+            if found == expected or (expected is None and final):
+                break
+            time.sleep(0.2)
+        return found
+    finally:
+        trace.stop()
+        for name in ("each", "all"):
+            cluster.client.delete("ProfileRecording", name, place)
+        cluster.client.delete_all("SeccompProfile", labels=f"spo.x-k8s.io/recording-namespace={place}")
+        for pod in cluster.client.objects("Pod", place):
+            path = cluster.client.path("Pod", place, pod["metadata"]["name"])
+            cluster.client.request("DELETE", path, {"gracePeriodSeconds": 0})
 
 
 # --- faults
@@ -215,15 +218,14 @@ def place(cluster: Scene, new_namespace: Callable[..., str]) -> str:
 @pytest.fixture(scope="module")
 def undisturbed(cluster: Scene, place: str) -> dict[str, str]:
     """What comes out when nothing happens."""
-    found = run(cluster, place)
-    # two containers of each templated pod by themselves, one by itself, one union
-    assert len(found) == 2 * NODES + 1 + 1, sorted(found)
+    found = run(cluster, place, None)
+    assert len(found) == RESULTS, sorted(found)
     return found
 
 
 def test_nothing_happens(cluster, place, undisturbed):
     """A second undisturbed run gives the same."""
-    assert run(cluster, place) == undisturbed
+    assert run(cluster, place, undisturbed) == undisturbed
 
 
 def test_the_collector_is_killed(cluster, place, undisturbed, scaled):
@@ -231,7 +233,7 @@ def test_the_collector_is_killed(cluster, place, undisturbed, scaled):
     left, seed = scaled(30, 6), 1
     while left > 0:
         times = min(left, 5)
-        assert run(cluster, place, killed(times, seed)) == undisturbed
+        assert run(cluster, place, undisturbed, killed(times, seed)) == undisturbed
         left, seed = left - times, seed + 1
 
 
@@ -247,7 +249,7 @@ def test_the_api_server_is_away(cluster, place, undisturbed, scaled):
 
         return meanwhile(do)
 
-    assert run(cluster, place, fault) == undisturbed
+    assert run(cluster, place, undisturbed, fault) == undisturbed
 
 
 def test_agents_and_collector_are_cut_from_each_other(cluster, place, undisturbed):
@@ -262,7 +264,7 @@ def test_agents_and_collector_are_cut_from_each_other(cluster, place, undisturbe
 
         return meanwhile(do)
 
-    assert run(cluster, place, fault) == undisturbed
+    assert run(cluster, place, undisturbed, fault) == undisturbed
 
 
 def test_the_disk_is_full(cluster, place, undisturbed, small_disk):
@@ -273,21 +275,20 @@ def test_the_disk_is_full(cluster, place, undisturbed, small_disk):
         def do() -> None:
             time.sleep(2 * TICK)
             hog = small_disk / "hog"
-            with hog.open("wb") as file, contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(4096))
-                    file.flush()
-            cluster.collector.wait_for("STORE_FULL", after=said)
+            with hog.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while file.write(bytes(4096)):
+                    pass
+            cluster.collector.wait_for("is full: make room on it", after=said)
             hog.unlink()
 
         return meanwhile(do)
 
-    assert run(cluster, place, fault) == undisturbed
+    assert run(cluster, place, undisturbed, fault) == undisturbed
 
 
-@pytest.mark.parametrize("seconds", [-7200, 86400 * 365])
+@pytest.mark.parametrize("seconds", [-7200, 7200])
 def test_the_clock_jumps(cluster, place, undisturbed, wall_clock, seconds):
-    """The collector's wall clock goes back by two hours, or forward by a year, in the middle."""
+    """The collector's wall clock goes back or forward by two hours in the middle."""
     offset = Path(wall_clock["WALL_CLOCK"])
 
     def fault(cluster: Scene) -> contextlib.AbstractContextManager[None]:
@@ -298,7 +299,7 @@ def test_the_clock_jumps(cluster, place, undisturbed, wall_clock, seconds):
         return meanwhile(do)
 
     try:
-        assert run(cluster, place, fault) == undisturbed
+        assert run(cluster, place, undisturbed, fault) == undisturbed
     finally:
         offset.write_text("0")
 
@@ -312,4 +313,4 @@ def test_states_come_twice_late_and_out_of_order(cluster, place, undisturbed):
         for agent, container, observation in order:
             cluster.act(functools.partial(agent.repeat, container, observation))
 
-    assert run(cluster, place, then=repeat) == undisturbed
+    assert run(cluster, place, undisturbed, then=repeat) == undisturbed
