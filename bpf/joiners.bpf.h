@@ -69,6 +69,14 @@ static __noinline int merge_bits(struct joiner *joiner, struct slot *slot, enum 
 	return 0;
 }
 
+/* Counted on both sides, for a walk that must not be overlapped: take_joiners. */
+static __always_inline void joiner_remove(__u32 tgid, struct counters *all)
+{
+	__sync_fetch_and_add(&all->removals_begun, 1);
+	bpf_map_delete_elem(&joiners, &tgid);
+	__sync_fetch_and_add(&all->removals_ended, 1);
+}
+
 /*
  * A thread group is gone, or has left the target: what it did counts, as
  * workload where no exec made it set-up.
@@ -76,10 +84,11 @@ static __noinline int merge_bits(struct joiner *joiner, struct slot *slot, enum 
 static __noinline int joiner_forget(__u32 tgid)
 {
 	struct joiner *joiner = bpf_map_lookup_elem(&joiners, &tgid);
+	struct counters *all = totals();
 	struct slot *slot;
 	enum joiner_state was;
 
-	if (!joiner)
+	if (!joiner || !all)
 		return 0;
 	slot = slot_at(joiner->slot);
 	if (slot && slot->generation == joiner->generation) {
@@ -91,7 +100,7 @@ static __noinline int joiner_forget(__u32 tgid)
 		if (was == JOINER_UNDECIDED || was == JOINER_PENDING)
 			merge_bits(joiner, slot, PHASE_WORKLOAD);
 	}
-	bpf_map_delete_elem(&joiners, &tgid);
+	joiner_remove(tgid, all);
 	return 0;
 }
 

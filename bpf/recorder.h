@@ -23,6 +23,7 @@ enum bitmap_layout {
 #define PREFIX_LENGTH 16
 #define ROOT_RULES 8
 #define SET_WAYS 4
+#define EXCHANGE_JOINERS 16
 
 enum phase {
 	PHASE_SETUP = 1,
@@ -128,6 +129,9 @@ struct counters {
 	__u64 boundaries;
 	__u64 roots_full;
 	__u32 max_children; /* a bound that no map's size shows */
+	/* Entries of joiners: a walk over them that a removal overlaps is made again. */
+	__u32 removals_begun;
+	__u32 removals_ended;
 	__u32 padding;
 };
 
@@ -147,6 +151,19 @@ struct root {
 	struct rule rules[ROOT_RULES];
 };
 
+/*
+ * What user space hands to the control program and gets from it, beside numbers;
+ * one who asks at a time. Not by bpf(2): while a task is in a call on an element of
+ * a map, Linux skips the programs of classic tracepoints on its CPU, and where
+ * preemption is on, those of other tasks too.
+ */
+struct exchange {
+	struct root root; /* of CONTROL_WATCH */
+	__u32 found;      /* by CONTROL_JOINERS */
+	__u32 padding;
+	struct joiner joiners[EXCHANGE_JOINERS];
+};
+
 enum control_op {
 	CONTROL_ADD = 1,     /* cgroup id, mode, late, mount namespace -> slot */
 	CONTROL_ADOPT = 2,   /* slot, generation, cgroup id: a child that was there before */
@@ -154,16 +171,26 @@ enum control_op {
 	CONTROL_RELEASE = 4, /* slot, generation: it was read, and may be used again */
 	CONTROL_SEE = 5,     /* slot, generation, bit: a call that was in flight */
 	CONTROL_SETTLE = 6,  /* slot, generation: all that the process had started is followed */
+	CONTROL_OPEN = 7,    /* once, after the load: all slots may be used */
+	CONTROL_WATCH = 8,   /* cgroup id: as the exchange's root says; 0 or a negative errno */
+	CONTROL_UNWATCH = 9, /* cgroup id */
+	/*
+	 * slot, generation, mask, rest: its joiners whose phase is open, and whose tgid
+	 * under the mask is the rest, into the exchange; how many, -E2BIG if there are
+	 * more than fit, -EAGAIN if one was removed meanwhile.
+	 */
+	CONTROL_JOINERS = 10,
 };
 
 /* First change of any struct or enum above: one more. */
-#define RECORDER_LAYOUT 2
+#define RECORDER_LAYOUT 3
 
 _Static_assert(sizeof(struct slot) == 104 + 2 * 8 * BITMAP_WORDS + PATH_LENGTH, "slot");
 _Static_assert(sizeof(struct set) == 64, "set: one cache line");
 _Static_assert(sizeof(struct joiner) == 32 + 8 * BITMAP_WORDS, "joiner");
 _Static_assert(sizeof(struct event) == 48, "event");
-_Static_assert(sizeof(struct counters) == 64, "counters");
+_Static_assert(sizeof(struct counters) == 72, "counters");
 _Static_assert(sizeof(struct root) == ROOT_RULES * (8 + PREFIX_LENGTH), "root");
+_Static_assert(sizeof(struct exchange) <= 4096, "exchange: one page is mapped");
 
 #endif

@@ -13,7 +13,7 @@
 #include "kernel_types.h"
 #include "recorder.h"
 #include "syscall_abi.h"
-#include "joiners.bpf.h"
+#include "exchange.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -431,7 +431,7 @@ static __always_inline int current_executed(void)
 	if (slot->mode == MODE_EXEC)
 		__sync_lock_test_and_set(&joiner->state, JOINER_CONFIRMED);
 	else
-		bpf_map_delete_elem(&joiners, &tgid);
+		joiner_remove(tgid, all);
 	__sync_fetch_and_add(&slot->joiners, -1);
 	return 0;
 }
@@ -491,6 +491,14 @@ int on_exit_event(void *record)
 	return current_exits();
 }
 
+/* New cgroups below this one get slots, by the rules that user space has put into the exchange. */
+static __noinline int watch(__u64 id)
+{
+	struct exchange *from = the_exchange();
+
+	return from ? bpf_map_update_elem(&roots, &id, &from->root, BPF_ANY) : 0;
+}
+
 /*
  * Never attached: user space runs it with BPF_PROG_TEST_RUN, which raw_tp has
  * since 5.10 and which, unlike a program of type syscall on 6.1, may use a queue.
@@ -503,12 +511,20 @@ int control(struct bpf_raw_tracepoint_args *ctx)
 	__u32 index = ctx->args[1];
 	struct slot *slot;
 
+	if (op == CONTROL_OPEN)
+		return open_slots();
+	if (op == CONTROL_WATCH)
+		return watch(id);
+	if (op == CONTROL_UNWATCH)
+		return bpf_map_delete_elem(&roots, &id);
 	if (op == CONTROL_ADD)
 		return table_find(id) ? 0 : slot_take(id, ctx->args[2], ctx->args[3], ctx->args[4], NULL);
 	slot = slot_at(index);
 	/* Another generation: the slot is somebody else's by now. */
 	if (!index || !slot || slot->generation != (__u32)ctx->args[2])
 		return 0;
+	if (op == CONTROL_JOINERS)
+		return take_joiners(index, slot->generation, ctx->args[3], ctx->args[4]);
 	if (op == CONTROL_ADOPT)
 		return table_find(ctx->args[3]) ? 0 : slot_adopt(ctx->args[3], index);
 	return slot_control(op, slot, index, ctx->args[3]);

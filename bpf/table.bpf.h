@@ -240,6 +240,28 @@ static __always_inline void slot_refuse(struct slot *slot, __u32 index)
 		count(&all->table_full);
 }
 
+static long open_slot(struct bpf_map *map, const __u32 *key, struct slot *slot, void *nothing)
+{
+	__u32 index = *key;
+
+	if (index)
+		bpf_map_push_elem(&free_slots, &index, 0);
+	return 0;
+}
+
+/* After the load, once: all slots but 0, which stands for none, are free. */
+static __always_inline int open_slots(void)
+{
+	struct counters *all = totals();
+
+	if (!all)
+		return 0;
+	all->layout = RECORDER_LAYOUT;
+	all->max_children = max_children;
+	bpf_for_each_map_elem(&slots, open_slot, NULL, 0);
+	return 1;
+}
+
 /* What user space asks of a slot that it has, whatever the slot is of; 1: done. */
 static __always_inline int slot_control(enum control_op op, struct slot *slot, __u32 index,
 					__u32 bit)

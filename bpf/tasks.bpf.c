@@ -380,6 +380,8 @@ int control(struct bpf_raw_tracepoint_args *ctx)
 	__u32 index = ctx->args[1];
 	struct slot *slot = slot_at(index);
 
+	if (op == CONTROL_OPEN)
+		return open_slots();
 	if (!index || !slot || slot->generation != (__u32)ctx->args[2])
 		return 0;
 	if (op == CONTROL_SETTLE || op == CONTROL_DROP)

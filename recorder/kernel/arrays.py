@@ -58,8 +58,8 @@ class SharedArray(Generic[Struct]):
 class SharedValue(Generic[Struct]):
     """The only element of such an array, which this side writes as well: field by field, in place.
 
-    Not by bpf(2): while a task is in an update of a map, Linux skips the programs of classic
-    tracepoints on its CPU, and where preemption is on, those of other tasks too
+    Not by bpf(2): while a task is in a call on an element of a map, Linux skips the programs of
+    classic tracepoints on its CPU, and where preemption is on, those of other tasks too
     (bpf_disable_instrumentation, include/linux/bpf.h).
     """
 
@@ -71,11 +71,11 @@ class SharedValue(Generic[Struct]):
         """A copy."""
         return self._kind.from_buffer_copy(self._map)
 
-    def write(self, **fields: int) -> None:
+    def write(self, **fields: int | ctypes.Structure) -> None:
         """Sets these, and leaves the others."""
         value = self._kind.from_buffer(self._map)
-        for name, number in fields.items():
-            setattr(value, name, number)
+        for name, content in fields.items():
+            setattr(value, name, content)
 
     def close(self) -> None:
         """Unmaps; may be repeated."""

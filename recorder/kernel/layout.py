@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from enum import IntEnum
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 BITMAP_BITS = 1600
 BITMAP_WORDS = BITMAP_BITS // 64
 SET_WAYS = 4
@@ -18,6 +18,7 @@ COMM_LENGTH = 16
 PATH_LENGTH = 256
 PREFIX_LENGTH = 16
 ROOT_RULES = 8
+EXCHANGE_JOINERS = 16
 
 
 class BitmapLayout(IntEnum):
@@ -78,6 +79,10 @@ class ControlOp(IntEnum):
     CONTROL_RELEASE = 4
     CONTROL_SEE = 5
     CONTROL_SETTLE = 6
+    CONTROL_OPEN = 7
+    CONTROL_WATCH = 8
+    CONTROL_UNWATCH = 9
+    CONTROL_JOINERS = 10
 
 
 class WalkOp(IntEnum):
@@ -180,6 +185,8 @@ class Counters(ctypes.Structure):
         ("boundaries", ctypes.c_uint64),
         ("roots_full", ctypes.c_uint64),
         ("max_children", ctypes.c_uint32),
+        ("removals_begun", ctypes.c_uint32),
+        ("removals_ended", ctypes.c_uint32),
         ("padding", ctypes.c_uint32),
     )
 
@@ -198,6 +205,17 @@ class Root(ctypes.Structure):
     """The value of a watched root: its rules, in order."""
 
     _fields_ = (("rules", Rule * ROOT_RULES),)
+
+
+class Exchange(ctypes.Structure):
+    """What is handed to the control program and comes back from it, beside numbers."""
+
+    _fields_ = (
+        ("root", Root),
+        ("found", ctypes.c_uint32),
+        ("padding", ctypes.c_uint32),
+        ("joiners", Joiner * EXCHANGE_JOINERS),
+    )
 
 
 class Walk(ctypes.Structure):
@@ -223,6 +241,7 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "counters": Counters,
     "rule": Rule,
     "root": Root,
+    "exchange": Exchange,
 }
 
 ENUMS: dict[str, type[IntEnum]] = {

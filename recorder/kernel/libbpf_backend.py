@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import threading
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from recorder.kernel import layout
+from recorder.kernel.arrays import SharedValue
 from recorder.kernel.backend import Reading, Target, WatchRule
 from recorder.kernel.final_reading import last_look
 from recorder.kernel.layout import ControlOp, JoinerState, SlotMode, SlotState
 from recorder.kernel.libbpf_slots import LibbpfSlots
-from recorder.model.errors import BpfLimit
+from recorder.kernel.quiescence import wait_for_runs
+from recorder.kernel.spec import ObjectSpec
+from recorder.model.errors import BpfLimit, BpfLoadError
 from recorder.model.ledger import Ledger
 
-_OPEN_JOINERS = (JoinerState.JOINER_UNDECIDED, JoinerState.JOINER_PENDING)
+_ATTEMPTS = 100
 
 
 class LibbpfBackend(LibbpfSlots):
     """See Backend for the methods. Attached while there is a target or a watched root, and not otherwise."""
+
+    def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None) -> None:
+        super().__init__(spec, adopt=adopt)
+        self._exchange = SharedValue(self._maps["exchange"], layout.Exchange)
+        self._exchanging = threading.Lock()
 
     def add(self, cgroup_id: int, mode: SlotMode, *, late: bool = False, mount_namespace: int = 0) -> Target:
         """As Backend.add."""
@@ -52,15 +62,16 @@ class LibbpfBackend(LibbpfSlots):
                 raise BpfLimit(f"{rule}: levels is below 1, or prefix has more than 15 bytes")
             entry.mode, entry.levels, entry.prefix = rule.mode, rule.levels, rule.prefix
         with self._attached():
-            code = self._update("roots", ctypes.c_uint64(root_id), root)
+            with self._exchanging:
+                self._exchange.write(root=root)
+                code = self._control(ControlOp.CONTROL_WATCH, root_id)
             if code == -errno.E2BIG:
                 raise BpfLimit(f"all {self._spec.max_entries['roots']} places for watched cgroups are in use")
             self._check(code, "watch a cgroup")
 
     def unwatch(self, root_id: int) -> None:
         """As Backend.unwatch."""
-        key = ctypes.c_uint64(root_id)
-        self._libbpf.bpf_map_delete_elem(self._maps["roots"], ctypes.addressof(key))
+        self._control(ControlOp.CONTROL_UNWATCH, root_id)
         self._detach_if_unused()
 
     def watched(self) -> set[int]:
@@ -78,24 +89,27 @@ class LibbpfBackend(LibbpfSlots):
             start = ctypes.addressof(key)
             yield key.value
 
-    def _joiners(self, target: Target) -> Iterator[layout.Joiner]:
-        key, value = ctypes.c_uint32(), layout.Joiner()
-        for key.value in self._keys("joiners", ctypes.c_uint32, 2 * self._spec.max_entries["joiners"]):
-            found = self._libbpf.bpf_map_lookup_elem(
-                self._maps["joiners"], ctypes.addressof(key), ctypes.addressof(value)
-            )
-            if found < 0:
-                continue
-            if (value.slot, value.generation) == (target.slot, target.generation):
-                yield value
+    def _joiners(self, target: Target, mask: int = 0, rest: int = 0) -> list[layout.Joiner]:
+        """Copies of the target's joiners whose phase is open; of those whose tgid under the mask is the rest.
+
+        Halved until they fit: each half is of one moment, whoever comes and goes in between.
+        """
+        for _ in range(_ATTEMPTS):
+            with self._exchanging:
+                number = self._control(ControlOp.CONTROL_JOINERS, target.slot, target.generation, mask, rest)
+                if number >= 0:
+                    found: list[layout.Joiner] = self._exchange.read().joiners[:number]
+                    return found
+            if number == -errno.E2BIG:
+                more = mask + 1
+                halves = (self._joiners(target, mask | more, rest | bit) for bit in (0, more))
+                return [joiner for half in halves for joiner in half]
+            wait_for_runs()  # whoever removes one, and may be preempted in it
+        raise BpfLoadError(f"joining tasks ended during each of {_ATTEMPTS} looks at them: read it again")
 
     def _waiting(self, target: Target) -> list[layout.Joiner]:
-        """Copies of the target's joiners whose phase is open and that have called something."""
-        found = []
-        for joiner in self._joiners(target):
-            if joiner.state in _OPEN_JOINERS and any(joiner.bits):
-                found.append(layout.Joiner.from_buffer_copy(joiner))
-        return found
+        """Those that have called something."""
+        return [joiner for joiner in self._joiners(target) if any(joiner.bits)]
 
     def read(self, target: Target, *, final: bool = False) -> Reading:
         """As Backend.read."""
@@ -140,6 +154,11 @@ class LibbpfBackend(LibbpfSlots):
             "roots": (len(self.watched()), counters.roots_full),
             "ring": (0, counters.ring_full),
         }
+
+    def close(self) -> None:
+        """As SlotBackend.close."""
+        super().close()
+        self._exchange.close()
 
     def ledger(self) -> Ledger:
         """As Backend.ledger."""

@@ -59,7 +59,7 @@ class LibbpfSlots:
         self._counters = SharedArray(self._maps["counters"], layout.Counters, 1)
         self._ring = Ring(self._maps["events"], spec.bounds.ring_bytes)
         if not adopt:
-            self._initialise()
+            self._control(ControlOp.CONTROL_OPEN)
         elif self._in_use():
             # Whole already, unless who pinned it was killed in the middle of attaching.
             self._links.attach()
@@ -69,28 +69,17 @@ class LibbpfSlots:
     def _attach_event(self, number: int, program: int) -> int:
         return attach_tracepoint(self._libbpf, program, number)
 
-    def _initialise(self) -> None:
-        counters = layout.Counters(layout=layout.LAYOUT_VERSION, max_children=self._spec.bounds.children)
-        self._update("counters", ctypes.c_uint32(0), counters)
-        for index in range(1, self._spec.bounds.slots + 1):
-            value = ctypes.c_uint32(index)
-            self._check(
-                self._libbpf.bpf_map_update_elem(self._maps["free_slots"], None, ctypes.addressof(value), 0),
-                "fill the queue of slots",
-            )
-
     def _check(self, code: int, what: str) -> int:
         if code < 0:
             raise BpfLoadError(f"cannot {what}: {reason(code)}")
         return code
 
-    def _update(self, name: str, key: ctypes._SimpleCData[int], value: ctypes._CData, flags: int = 0) -> int:
-        code: int = self._libbpf.bpf_map_update_elem(
-            self._maps[name], ctypes.addressof(key), ctypes.addressof(value), flags
-        )
-        return code
-
     def _control(self, op: ControlOp, *arguments: int) -> int:
+        """What the control program says, which may be a negative errno.
+
+        All that changes or reads an element of a map goes through it or through shared memory while
+        programs are attached, nothing through bpf(2): see SharedValue.
+        """
         context = (ctypes.c_uint64 * 8)(op, *arguments)
         options = TestRunOptions(
             sz=ctypes.sizeof(TestRunOptions),
@@ -101,7 +90,7 @@ class LibbpfSlots:
             self._programs[self._spec.control], ctypes.addressof(options)
         )
         self._check(code, "run the control program")
-        return int(options.retval)
+        return ctypes.c_int32(options.retval).value
 
     @staticmethod
     def _target(index: int, slot: layout.Slot) -> Target:

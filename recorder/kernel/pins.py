@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from recorder.kernel import layout
+from recorder.kernel.arrays import SharedArray
 from recorder.kernel.info import map_info, program_info
 from recorder.kernel.libbpf import Libbpf, reason
 from recorder.kernel.spec import ObjectSpec
@@ -26,6 +27,7 @@ _VALUES: Mapping[str, type[ctypes.Structure]] = {
     "table": layout.Set,
     "joiners": layout.Joiner,
     "roots": layout.Root,
+    "exchange": layout.Exchange,
     "walk": layout.Walk,
 }
 
@@ -113,11 +115,10 @@ class AdoptedObject:
 
     def _check(self) -> None:
         counters = layout.Counters()
-        key = ctypes.c_uint32(0)
         if map_info(self._libbpf, self._maps["counters"]).value_size == ctypes.sizeof(counters):
-            self._libbpf.bpf_map_lookup_elem(
-                self._maps["counters"], ctypes.addressof(key), ctypes.addressof(counters)
-            )
+            # Not by bpf(2): what is pinned may be attached, see SharedValue.
+            with contextlib.closing(SharedArray(self._maps["counters"], layout.Counters, 1)) as shared:
+                counters = shared[0]
         if counters.layout != layout.LAYOUT_VERSION:
             raise PinMismatch(
                 f"pins below {self._folder} have layout {counters.layout}, "

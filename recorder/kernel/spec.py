@@ -68,6 +68,7 @@ class Bounds:
             **_shared_bytes(self),
             "joiners": _hash_bytes(self.joiners, 8 + ctypes.sizeof(layout.Joiner)),
             "roots": _hash_bytes(self.roots, 8 + ctypes.sizeof(layout.Root)),
+            "exchange": _mapped_bytes(ctypes.sizeof(layout.Exchange)),
         }
 
 
@@ -184,6 +185,7 @@ def syscalls_spec(bounds: Bounds, path: Path | None = None, *, preemptible: bool
             "free_slots": bounds.slots,
             "joiners": bounds.joiners,
             "roots": bounds.roots,
+            "exchange": 1,
             "events": bounds.ring_bytes,
         },
         constants={"set_shift": 32 - (bounds.sets.bit_length() - 1), "max_children": bounds.children},

@@ -86,7 +86,7 @@ def test_the_object_that_follows_processes_has_the_same_and_the_walk():
     header = (BPF / "walk.h").read_text()
     structs = set(re.findall(r"^struct (\w+) \{", header, re.M))
     enums = set(re.findall(r"^enum (\w+) \{", header, re.M))
-    assert set(layout.TASK_STRUCTS) == structs | set(layout.STRUCTS) - {"joiner", "rule", "root"}
+    assert set(layout.TASK_STRUCTS) == structs | set(layout.STRUCTS) - {"joiner", "rule", "root", "exchange"}
     assert set(layout.TASK_ENUMS) == enums | set(layout.ENUMS) - {"joiner_state"}
 
 
@@ -104,7 +104,8 @@ def test_constants_that_btf_does_not_show_are_the_headers():
     assert int(macros["SET_WAYS"]) == layout.SET_WAYS
     for name in ("COMM_LENGTH", "PATH_LENGTH", "PREFIX_LENGTH"):
         assert int(macros[name]) == getattr(layout, name)
-    assert int(macros["ROOT_RULES"]) == layout.ROOT_RULES
+    for name in ("ROOT_RULES", "EXCHANGE_JOINERS"):
+        assert int(macros[name]) == getattr(layout, name)
     assert int(macros["RECORDER_LAYOUT"]) == layout.LAYOUT_VERSION
     assert layout.BITMAP_WORDS * 64 == layout.BITMAP_BITS
 

@@ -233,7 +233,7 @@ def test_roots_have_a_bound_and_end_with_their_cgroup(load, scratch_cgroup):
 def test_a_failed_watch_does_not_leave_programs_attached(load, scratch_cgroup, monkeypatch):
     """Nothing is recorded, so nothing may run."""
     backend = load()
-    monkeypatch.setattr(backend, "_update", lambda *_: -22)
+    monkeypatch.setattr(backend, "_control", lambda *_: -22)
     with pytest.raises(BpfLoadError, match="cannot watch a cgroup"):
         backend.watch(identity(scratch_cgroup()), WatchRule(EXEC))
     assert links() == 0
