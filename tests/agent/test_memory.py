@@ -23,6 +23,9 @@ pytestmark = pytest.mark.root
 
 OF_A_POD = 10
 CALLERS = 50
+REMEMBERED = 60.0
+"""Seconds that the runtime knows a dead container. Hundreds a second come and go here, which is more than the
+runtime, a part of this test, can be asked about in the meantime."""
 
 
 @pytest.fixture
@@ -109,7 +112,7 @@ def test_within_the_budget(agent: AgentProcess, node: SimulatedNode, uplinked, s
         with (
             deaf(agent, pods, deafs),
             reading(agent, pods, captures) as streams,
-            flood(node, flooded, limit=short_lived) as short,
+            flood(node, flooded, limit=short_lived, remembered=REMEMBERED) as short,
         ):
             agent.wait_for(lambda status: len(status.captures) == captures + deafs)
             hands = deal(PLAYERS, 7)
