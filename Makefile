@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-guest test-full lint type bpf proto bench guests clean
+.PHONY: help setup demo test test-guest test-cluster test-full lint type bpf proto bench guests cluster clean
 
 PYTHON := .venv/bin/python
 # Repetition counts of the tests: 1 = all of them. Every kind of case runs at any scale.
@@ -23,7 +23,7 @@ BPF_OBJECTS := $(patsubst bpf/%.bpf.c,recorder/kernel/objects/%.bpf.o,$(wildcard
 BCC_SOURCES := $(patsubst bpf/%,recorder/kernel/objects/bcc/%,$(wildcard bpf/*.bcc.* bpf/*_bcc.h) bpf/recorder.h bpf/syscall_abi.h)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## system packages (Debian 12, root), .venv, .venv/bin/recorder
 	@scripts/setup.sh
@@ -45,6 +45,13 @@ guests: ## build what test guests need, outside the checkout (x86-64, root); REF
 
 test-guest: guests bpf ## the tests that run in guests with Debian's kernels
 	TEST_SCALE=$(TEST_SCALE) $(PYTHON) -m pytest tests/guest $(PYTEST_ARGS)
+
+cluster: ## build the API server that tests talk to, outside the checkout (x86-64); VERIFY=1: read all
+	@scripts/setup.sh cluster
+	@$(PYTHON) -m tests.cluster build $(if $(VERIFY),--verify)
+
+test-cluster: cluster bpf ## the tests against a real API server
+	TEST_SCALE=$(TEST_SCALE) $(PYTHON) -m pytest tests/cluster $(PYTEST_ARGS)
 
 lint: setup ## ruff, formatting, who may import whom
 	.venv/bin/ruff check .

@@ -7,8 +7,8 @@ A generated part stands between two markers in a page that is otherwise written
 by hand: `<!-- causes:begin -->` and `<!-- causes:end -->` in docs/limits.md hold
 the table of causes, `<!-- codes:begin -->` and `<!-- codes:end -->`, where a page
 has them, the table of error codes. docs/limits.md also has the agent's bounds and
-their sum, docs/metrics.md its metrics. deploy/agent.example.toml is generated as a
-whole. `--check` writes nothing; status 1 if a file is out of date.
+their sum, docs/metrics.md its metrics and the collector's. deploy/*.example.toml are
+generated as a whole. `--check` writes nothing; status 1 if a file is out of date.
 """
 
 import argparse
@@ -21,14 +21,20 @@ sys.path.insert(0, str(ROOT))  # so that it runs from a checkout without an inst
 
 from recorder.agent.budget import BOUNDS, Budget  # noqa: E402
 from recorder.agent.metrics import METRICS  # noqa: E402
-from recorder.agent.setting import size_text  # noqa: E402
 from recorder.agent.settings import MemorySettings  # noqa: E402
-from recorder.agent.settings_sources import example  # noqa: E402
+from recorder.agent.settings_sources import SOURCES as AGENT  # noqa: E402
+from recorder.collector.metrics import METRICS as COLLECTOR_METRICS  # noqa: E402
+from recorder.collector.settings import SOURCES as COLLECTOR  # noqa: E402
 from recorder.model.errors import CODES  # noqa: E402
 from recorder.model.ledger import CAUSES  # noqa: E402
+from recorder.service.metrics import Described  # noqa: E402
+from recorder.service.setting import size_text  # noqa: E402
 
 DOCS = ROOT / "docs"
-EXAMPLE = ROOT / "deploy" / "agent.example.toml"
+EXAMPLES: dict[Path, Callable[[], str]] = {
+    ROOT / "deploy" / "agent.example.toml": AGENT.example,
+    ROOT / "deploy" / "collector.example.toml": COLLECTOR.example,
+}
 
 
 def causes() -> str:
@@ -62,8 +68,18 @@ def budget() -> str:
 
 def metrics() -> str:
     """Return the table of the agent's metrics: name, type, meaning, labels."""
+    return described(METRICS)
+
+
+def collector_metrics() -> str:
+    """Return the table of the collector's metrics."""
+    return described(COLLECTOR_METRICS)
+
+
+def described(metrics: Iterable[Described]) -> str:
+    """Return a table of metrics."""
     rows = []
-    for each in METRICS:
+    for each in metrics:
         labels = "; ".join(f"`{label}`: {values}" for label, values in each.labels.items())
         rows.append((f"`{each.full_name}`", each.type.value, each.help, labels))
     return table(("metric", "type", "meaning", "labels"), rows)
@@ -75,6 +91,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "bounds": bounds,
     "budget": budget,
     "metrics": metrics,
+    "collector-metrics": collector_metrics,
 }
 
 
@@ -103,9 +120,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 if out of date")
     check = parser.parse_args().check
     stale = []
-    for path in (*sorted(DOCS.glob("*.md")), EXAMPLE):
+    for path in (*sorted(DOCS.glob("*.md")), *EXAMPLES):
         text = path.read_text(encoding="utf-8") if path.exists() else ""
-        if (fresh := example() if path == EXAMPLE else render(text)) != text:
+        if (fresh := EXAMPLES[path]() if path in EXAMPLES else render(text)) != text:
             stale.append(path)
             if not check:
                 path.write_text(fresh, encoding="utf-8")

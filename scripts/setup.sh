@@ -1,7 +1,7 @@
 #!/bin/bash
 # Sets up a checkout: system packages, the virtual environment .venv, the command .venv/bin/recorder.
 #
-#   scripts/setup.sh [build] [demo] [test] [guest]   which groups of packages; without one, all but guest
+#   scripts/setup.sh [build] [demo] [test] [guest] [cluster]   which groups of packages; without one, the first three
 #
 # On Debian 12 as root it installs with apt what is missing. Elsewhere, or as another
 # user, it installs no system package: if all is there it goes on, else it says what is missing.
@@ -38,6 +38,11 @@ packages_guest=(
 	"debian-archive-keyring=/usr/share/keyrings/debian-archive-keyring.gpg"
 	e2fsprogs=mke2fs kmod=depmod zstd=zstd lz4=lz4 util-linux=setpriv
 	gcc=gcc libc6-dev="/usr/lib/*-linux-gnu/libc.a"
+)
+packages_cluster=(
+	golang-1.19-go=/usr/lib/go-1.19/bin/go
+	"debian-archive-keyring=/usr/share/keyrings/debian-archive-keyring.gpg"
+	etcd-server=etcd kubernetes-client=kubectl openssl=openssl
 )
 
 say() { echo "setup: $*" >&2; }
@@ -159,8 +164,8 @@ current() { [ -x .venv/bin/recorder ] && [ -r "$STAMPS/$1" ] && [ "$(<"$STAMPS/$
 todo=()
 for group in build "$@"; do
 	case $group in
-	build | demo | test | guest) ;;
-	*) fail "unknown group $group (build, demo, test, guest)" ;;
+	build | demo | test | guest | cluster) ;;
+	*) fail "unknown group $group (build, demo, test, guest, cluster)" ;;
 	esac
 	current "$group" || todo+=("$group")
 done

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 PYTEST=(.venv/bin/python -m pytest -q)
 SPEAKING=(
-	tests/agent tests/cli tests/containers tests/unit/containers tests/unit/rpc
+	tests/agent tests/cli tests/collector tests/containers tests/unit/collector tests/unit/containers tests/unit/rpc
 	tests/ledger/test_capture_losses.py tests/ledger/test_identity_losses.py
 )
 

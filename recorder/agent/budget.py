@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from recorder.agent.setting import size_text
 from recorder.agent.settings import MemorySettings
 from recorder.kernel.spec import Bounds, TaskBounds
 from recorder.model.errors import BpfLimit, BudgetExceeded, InvalidSettings
 from recorder.rpc.v1 import agent_pb2 as pb
+from recorder.service.setting import size_text
 
 __all__ = ["BASE_BYTES", "BOUNDS", "Bound", "BoundUse", "Budget", "Use", "bounds_of"]
 

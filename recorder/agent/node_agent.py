@@ -7,7 +7,9 @@ import functools
 import logging
 import os
 import shutil
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+
+import grpc
 
 from recorder import __version__
 from recorder.agent import privileges
@@ -27,7 +29,6 @@ from recorder.agent.state import Found, State, StateFile
 from recorder.agent.status import Status
 from recorder.agent.tracker import Tracker
 from recorder.agent.uplink import Uplink
-from recorder.agent.web import WebServer, metrics_server, probe_server
 from recorder.containers.cgroup import cgroup2_mount
 from recorder.containers.index import ContainerIndex
 from recorder.kernel import pins
@@ -35,10 +36,11 @@ from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import syscalls_spec
 from recorder.model.errors import InternalError, LimitReached, PinMismatch, RecorderError
 from recorder.rpc.limits import Limits
-from recorder.rpc.roles import Roles
+from recorder.rpc.roles import Access, Roles
 from recorder.rpc.server import Listening, Server
 from recorder.rpc.tls import TlsFiles, channel_credentials
 from recorder.rpc.v1 import agent_pb2, agent_pb2_grpc, collector_pb2
+from recorder.service.web import Client, WebServer, metrics_server, probe_server
 
 __all__ = ["NodeAgent", "remove"]
 
@@ -128,6 +130,7 @@ class NodeAgent:
     def _open(self) -> LibbpfBackend:
         """Adopts what the last agent left; what cannot be adopted is a loss, and goes."""
         folder, spec = self.settings.agent.pins, syscalls_spec(bounds_of(self.settings.memory))
+        self._adopted = False
         if (folder / pins.MAPS).is_dir():
             try:
                 backend = LibbpfBackend(spec, adopt=folder)
@@ -135,6 +138,7 @@ class NodeAgent:
                 _LOG.error("what the last agent recorded is lost: %s", error)
                 pins.unpin(folder)
             else:
+                self._adopted = True
                 _LOG.info("adopted %d slots of the last agent", len(backend.targets()))
                 return backend
         else:
@@ -169,6 +173,12 @@ class NodeAgent:
             self._backend.close()
             raise
         self._serving = True
+
+    def close(self) -> None:
+        """Instead of `start`: nothing is left but what the last agent left."""
+        self._backend.close()
+        if not self._adopted:
+            pins.unpin(self.settings.agent.pins)
 
     def _run(self, *work: Awaitable[None]) -> None:
         for each in work:
@@ -307,12 +317,17 @@ class NodeAgent:
         collector = self.settings.collector
         if not collector.endpoint:
             return None
-        if not (collector.certificate and collector.key and collector.ca):
+        credentials: Callable[[], grpc.ChannelCredentials | None]
+        if collector.endpoint.startswith("unix:"):
+            credentials = _no_credentials
+        elif collector.certificate and collector.key and collector.ca:
+            files = TlsFiles(collector.certificate, collector.key)
+            credentials = functools.partial(channel_credentials, files, collector.ca)
+        else:
             raise InternalError("a collector without certificates was not refused with the settings")
-        files = TlsFiles(collector.certificate, collector.key)
         return Uplink(
             collector.endpoint,
-            functools.partial(channel_credentials, files, collector.ca),
+            credentials,
             self._hello,
             self._reports,
             self._take_plan,
@@ -366,10 +381,15 @@ class NodeAgent:
                 probe_server(web.address, healthy=lambda: self.failure is None, ready=lambda: self.ready)
             )
         if web.metrics_address:
-            found.append(metrics_server(web.metrics_address, render, tls=self._tls(), roles=self._roles))
+            found.append(
+                metrics_server(web.metrics_address, render, tls=self._tls(), allows=self._may_scrape)
+            )
         if web.plain_metrics:
             found.append(metrics_server(web.plain_metrics, render))
         return found
+
+    async def _may_scrape(self, client: Client) -> bool:
+        return Access.of(client.peer, self._roles).may_status()
 
     def _tls(self) -> TlsFiles | None:
         listen = self.settings.listen
@@ -386,6 +406,10 @@ def remove(settings: Settings) -> None:
     if folder.is_dir():
         shutil.rmtree(folder)
     StateFile(settings.agent.state_directory, boot_id()).remove()
+
+
+def _no_credentials() -> None:
+    """Of a Unix socket, whose path root alone can serve on."""
 
 
 def _role(role: object) -> dict[str, object]:

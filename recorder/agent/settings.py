@@ -8,14 +8,15 @@ Where they come from is `settings_sources`; what the bounds of [memory] add up t
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from recorder.agent.setting import (
+from recorder.containers.oci_runtime import UNRECORDABLE
+from recorder.model.errors import InvalidSettings
+from recorder.service.setting import (
     Duration,
     Endpoint,
     Number,
@@ -25,11 +26,10 @@ from recorder.agent.setting import (
     Text,
     Texts,
     Whole,
+    is_loopback,
     setting,
     size_text,
 )
-from recorder.containers.oci_runtime import UNRECORDABLE
-from recorder.model.errors import InvalidSettings
 
 __all__ = [
     "AgentSettings",
@@ -47,6 +47,10 @@ AUTO = "auto"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 _ENDPOINT = Endpoint()
+_COLLECTOR = Text(
+    'HOST:PORT such as "127.0.0.1:9464" or "[::1]:9464", unix:PATH, or empty for none',
+    rf"(?:unix:/.{{1,107}}|{_ENDPOINT.pattern})",
+)
 _FILE = PathName(optional=True)
 _RUNTIME = Text('"auto" for the usual paths, an absolute path, or empty for none', r"(?:auto|/.*)?")
 _CRI = Texts(Text('"auto" for the usual paths, or an absolute path', r"auto|/.*"))
@@ -130,7 +134,11 @@ class WebSettings:
 class CollectorSettings:
     """The cluster's collector: what this node sees goes there, and its plan comes from there."""
 
-    endpoint: str = setting(_ENDPOINT, "", "the collector; empty: none")
+    endpoint: str = setting(
+        _COLLECTOR,
+        "",
+        "the collector, with mutual TLS; or unix:PATH on this machine; empty: none",
+    )
     certificate: Path | None = setting(_FILE, None, "the agent's client certificate, in PEM")
     key: Path | None = setting(_FILE, None, "the certificate's private key, in PEM")
     ca: Path | None = setting(_FILE, None, "who signs the collector's certificate, in PEM")
@@ -225,8 +233,9 @@ class Settings:
         ):
             _need(name, address, "listen", files)
         files = {"certificate": collector.certificate, "key": collector.key, "ca": collector.ca}
-        _need("collector.endpoint", collector.endpoint, "collector", files)
-        if web.plain_metrics and not _is_loopback(web.plain_metrics):
+        if not collector.endpoint.startswith("unix:"):
+            _need("collector.endpoint", collector.endpoint, "collector", files)
+        if web.plain_metrics and not is_loopback(web.plain_metrics):
             raise InvalidSettings(
                 f"web.plain_metrics is {web.plain_metrics}, and metrics without TLS are for the loopback"
                 " alone: use 127.0.0.1:PORT or [::1]:PORT, or web.metrics_address with a certificate"
@@ -249,11 +258,3 @@ def _need(name: str, value: str, section: str, files: Mapping[str, Path | None])
         raise InvalidSettings(
             f"{name} is {value}, and mutual TLS needs more files: set {', '.join(missing)} too"
         )
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -17,11 +17,11 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from recorder.agent import disk
-from recorder.agent.setting import size_text
 from recorder.agent.v1 import state_pb2 as pb
 from recorder.model.errors import InvalidRecord, SpoolFull, StorageError
 from recorder.model.record import Observation, Source
 from recorder.model.wire import from_observation, to_observation
+from recorder.service.setting import size_text
 
 __all__ = ["Entry", "Spool"]
 

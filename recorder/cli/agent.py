@@ -19,9 +19,9 @@ def add_parser(commands: Commands, *, flags: bool) -> None:
     )
     parser.add_argument("--check", action="store_true", help="check the settings, show the budget, and end")
     if flags:
-        from recorder.agent.settings_sources import add_flags
+        from recorder.agent.settings_sources import SOURCES
 
-        add_flags(parser)
+        SOURCES.add_flags(parser)
     parser.set_defaults(run=run)
 
 

@@ -6,7 +6,18 @@ import sys
 from collections.abc import Sequence
 
 from recorder import __version__
-from recorder.cli import agent, agent_status, capture, check, containers, profile, record
+from recorder.cli import (
+    agent,
+    agent_status,
+    capture,
+    check,
+    collector,
+    containers,
+    profile,
+    record,
+    records,
+    serve,
+)
 from recorder.cli.arguments import Parser
 from recorder.cli.status import COULD_NOT, RECORDER_FAILED, other_status, say_failure
 from recorder.model.errors import InternalError, Interrupted, RecorderError
@@ -29,6 +40,9 @@ def parser(asked: str = "agent") -> Parser:
     capture.add_parser(commands)
     containers.add_parser(commands)
     agent_status.add_parser(commands)
+    records.add_parser(commands)
+    serve.add_parser(commands)
+    collector.add_parser(commands, flags=asked == "collector")
     return top
 
 

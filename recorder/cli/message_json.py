@@ -16,5 +16,14 @@ def print_json(message: Message) -> None:
 
     ASCII since texts of containers may hold what a terminal would obey.
     """
-    mapping = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
-    print(json.dumps(mapping, indent=2, sort_keys=True))
+    print(json.dumps(_mapping(message), indent=2, sort_keys=True))
+
+
+def json_line(message: Message) -> str:
+    """The same as one line: for a stream of messages."""
+    return json.dumps(_mapping(message), sort_keys=True)
+
+
+def _mapping(message: Message) -> dict[str, object]:
+    mapping: dict[str, object] = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
+    return mapping

@@ -7,6 +7,7 @@
     │   ├── UsageError            USAGE
     │   ├── InvalidRecord         INVALID_RECORD
     │   ├── InvalidProfile        INVALID_PROFILE
+    │   ├── InvalidRecording      INVALID_RECORDING
     │   ├── CgroupNotFound        CGROUP_NOT_FOUND
     │   ├── ProcessNotFound       PROCESS_NOT_FOUND
     │   ├── ContainerNotFound     CONTAINER_NOT_FOUND
@@ -25,7 +26,9 @@
     │   ├── NotRecordable         NOT_RECORDABLE
     │   ├── RuntimeUnreachable    RUNTIME_UNREACHABLE
     │   ├── StorageError          STORAGE
-    │   └── SpoolFull             SPOOL_FULL
+    │   ├── SpoolFull             SPOOL_FULL
+    │   ├── StoreDamaged          STORE_DAMAGED
+    │   └── StoreFull             STORE_FULL
     ├── BpfError                  the kernel side could not be set up
     │   ├── BpfLoadError          BPF_LOAD
     │   ├── BpfLimit              BPF_LIMIT
@@ -36,6 +39,7 @@
     │   └── CommandNotExecutable  COMMAND_NOT_EXECUTABLE
     ├── RemoteError               an agent or a collector did not do what it was asked
     │   ├── Unreachable           UNREACHABLE
+    │   ├── PlatformUnreachable   PLATFORM_UNREACHABLE
     │   ├── Untrusted             UNTRUSTED
     │   ├── AccessDenied          ACCESS_DENIED
     │   ├── InvalidRequest        INVALID_REQUEST
@@ -91,6 +95,13 @@ class InvalidProfile(InputError):
 
     code = "INVALID_PROFILE"
     meaning = "a profile is refused: it allows nothing, has an unknown name or has no architecture"
+
+
+class InvalidRecording(InputError):
+    """A ProfileRecording that cannot be done as it is written."""
+
+    code = "INVALID_RECORDING"
+    meaning = "a ProfileRecording is malformed, or asks for what cannot be recorded"
 
 
 class CgroupNotFound(InputError):
@@ -223,6 +234,20 @@ class SpoolFull(MachineError):
     meaning = "the spool, or the file system that it is on, has no room for an ended record"
 
 
+class StoreDamaged(MachineError):
+    """The collector's store is not what was written; nothing is read from it."""
+
+    code = "STORE_DAMAGED"
+    meaning = "the collector's store is damaged, or of a newer recorder"
+
+
+class StoreFull(MachineError):
+    """The collector's store has no room: its own bound, or the file system's."""
+
+    code = "STORE_FULL"
+    meaning = "the collector's store, or the file system that it is on, has no room"
+
+
 class BpfError(RecorderError):
     """The kernel side could not be set up."""
 
@@ -282,6 +307,13 @@ class Unreachable(RemoteError):
 
     code = "UNREACHABLE"
     meaning = "nobody answers at the address of the agent or collector, or the connection broke"
+
+
+class PlatformUnreachable(RemoteError):
+    """The API server, or the folder that stands for it, does not answer; it is asked again."""
+
+    code = "PLATFORM_UNREACHABLE"
+    meaning = "the Kubernetes API, or a folder of recordings or results, cannot be asked just now"
 
 
 class Untrusted(RemoteError):

@@ -7,6 +7,7 @@ names that shall return another one are listed in a rule of their own.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from recorder.profiles.refusal import EPERM, MULTIPLEXERS, all_names
 from recorder.profiles.seccomp_profile import ACTIONS, ARCHITECTURES, ERRNO, FLAGS, Rule, SeccompProfile
 from recorder.profiles.seccomp_rules import read_rules, written_rules
 
-__all__ = ["API_VERSION", "KIND", "from_yaml", "object_rules", "to_object", "to_yaml"]
+__all__ = ["API_VERSION", "KIND", "from_yaml", "object_rules", "object_yaml", "to_object", "to_yaml"]
 
 _GROUP: Final = "security-profiles-operator.x-k8s.io"
 API_VERSION: Final = f"{_GROUP}/v1"
@@ -89,9 +90,12 @@ def to_object(profile: SeccompProfile) -> dict[str, object]:
 
 def to_yaml(profile: SeccompProfile) -> str:
     """Return the YAML text, ASCII: the same value gives the same bytes."""
-    text: str = yaml.dump(
-        to_object(profile), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=2**31
-    )
+    return object_yaml(to_object(profile))
+
+
+def object_yaml(value: Mapping[str, object]) -> str:
+    """Return the YAML text of any object of plain values, ASCII, its keys in their order."""
+    text: str = yaml.dump(dict(value), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=2**31)
     return text
 
 

@@ -129,7 +129,7 @@ class Calls(grpc.aio.ServerInterceptor):
         self.refused += 1
         raise LimitReached(
             f"{who} {most} calls open already, the most that is allowed; "
-            "end one of them, or raise the bound in the agent's settings"
+            "end one of them, or raise the bound in the settings"
         )
 
 

@@ -26,7 +26,7 @@ from recorder.model.errors import (
 from recorder.rpc.address import Address
 from recorder.rpc.limits import Limits, channel_options
 from recorder.rpc.status import failure_of
-from recorder.rpc.tls import TlsFiles, channel_credentials
+from recorder.rpc.tls import TlsFiles, channel_credentials, token_credentials
 
 __all__ = ["DEADLINE_SECONDS", "Connection", "open_channel"]
 
@@ -44,11 +44,15 @@ def open_channel(
     tls: TlsFiles | None = None,
     server_ca: Path | None = None,
     limits: Limits | None = None,
+    token: str = "",
 ) -> grpc.aio.Channel:
-    """A channel; it connects with its first call. UsageError if TLS files do not fit the kind of address."""
+    """A channel; it connects with its first call. UsageError if TLS files do not fit the kind of address.
+
+    By TCP the client shows its certificate, or a token instead.
+    """
     options = channel_options(limits or Limits())
     if address.path:
-        if tls or server_ca:
+        if tls or server_ca or token:
             raise UsageError(
                 f"{address} is a Unix socket and needs no certificates: leave them out, or give HOST:PORT"
             )
@@ -56,6 +60,8 @@ def open_channel(
         return grpc.aio.insecure_channel(
             address.grpc, options=[*options, ("grpc.default_authority", "localhost")]
         )
+    if token and server_ca:
+        return grpc.aio.secure_channel(address.grpc, token_credentials(token, server_ca), options=options)
     if not tls or not server_ca:
         raise UsageError(
             f"{address} is reached by TLS alone: give a certificate and its key, and the CA of the server"
@@ -76,11 +82,13 @@ class Connection:
         server_ca: Path | None = None,
         limits: Limits | None = None,
         *,
+        token: str = "",
         who: str = "agent",
     ) -> None:
         self.address = address
         self.who = who
-        self.channel = open_channel(address, tls, server_ca, limits)
+        self._token = bool(token)
+        self.channel = open_channel(address, tls, server_ca, limits, token)
 
     async def __aenter__(self) -> Connection:
         return self
@@ -176,10 +184,20 @@ class Connection:
         if "dns resolution" in text or "name resolution" in text or "domain name" in text:
             return Unreachable(f"there is no host {self.address.host}: correct the address ({details})")
         if any(word in text for word in _OF_TLS):
+            if self._token:
+                return Untrusted(
+                    f"no TLS connection to {self.address}: its certificate must be signed by the CA that was "
+                    f"given, be valid now and name {self.address.host} ({details})"
+                )
             return Untrusted(
                 f"no TLS connection to {self.address}: its certificate must be signed by the CA that was "
                 f"given, be valid now and name {self.address.host}, and yours must be signed by the "
                 f"{self.who}'s CA for clients ({details})"
+            )
+        if self._token:
+            return Unreachable(
+                f"the connection to {self.address} failed; see the {self.who}'s log, and whether this is its "
+                f"port for tokens ({details})"
             )
         return Unreachable(
             f"the connection to {self.address} failed; if it ended at once, the {self.who} does not take "

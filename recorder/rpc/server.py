@@ -26,12 +26,16 @@ REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Where to serve. `tcp` (HOST:PORT; port 0: one that is free) needs `tls` with its `client_ca`."""
+    """Where to serve. `tcp` (HOST:PORT; port 0: one that is free) needs `tls` with its `client_ca`.
+
+    With `tokens` clients by TCP need no certificate: the service itself has to see who they are.
+    """
 
     socket: Path | None = None
     tcp: str = ""
     tls: TlsFiles | None = None
     reflection: bool = False
+    tokens: bool = False
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -84,7 +88,7 @@ class Server:
     def _listen(self) -> None:
         if self._listening.tcp and self._listening.tls:
             address = Address.parse_tcp(self._listening.tcp)
-            credentials = server_credentials(self._listening.tls)
+            credentials = server_credentials(self._listening.tls, tokens=self._listening.tokens)
             try:
                 self.tcp_port = self._server.add_secure_port(address.grpc, credentials)
             except RuntimeError as error:

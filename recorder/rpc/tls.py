@@ -1,10 +1,10 @@
 """TLS for gRPC and for HTTP: certificates from files, read anew when the files change.
 
-Both sides show a certificate, and TLS is 1.2 or newer (gRPC's own lower bound, and
-`minimum_version` for HTTP). Files are looked at (stat) for each new connection, and
-connections that stand already are not touched: no stream is dropped. New files that
-cannot be used (damaged, or a key of another certificate, as in the middle of a
-renewal) are logged once, and the old ones stay in use.
+Both sides show a certificate (a port for tokens asks its clients for none), and TLS is
+1.2 or newer (gRPC's own lower bound, and `minimum_version` for HTTP). Files are looked
+at (stat) for each new connection, and connections that stand already are not touched: no
+stream is dropped. New files that cannot be used (damaged, or a key of another certificate, as
+in the middle of a renewal) are logged once, and the old ones stay in use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import grpc
 
 from recorder.model.errors import InvalidCertificate
 
-__all__ = ["HttpTls", "TlsFiles", "channel_credentials", "server_credentials"]
+__all__ = ["HttpTls", "TlsFiles", "channel_credentials", "server_credentials", "token_credentials"]
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +57,11 @@ class _Contents:
     key: bytes
     client_ca: bytes
 
-    def context(self) -> ssl.SSLContext:
-        """A server's context that demands clients' certificates."""
+    def context(self, *, optional: bool = False) -> ssl.SSLContext:
+        """A server's context that demands clients' certificates; `optional`: takes who shows none, too."""
         context = _context(self)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = ssl.CERT_OPTIONAL if optional else ssl.CERT_REQUIRED
         return context
 
 
@@ -133,8 +133,8 @@ _Stamp = tuple[tuple[int, int, int, int], ...]
 class _Certificates:
     """What the files hold; `current` may be called from any thread."""
 
-    def __init__(self, files: TlsFiles) -> None:
-        if files.client_ca is None:
+    def __init__(self, files: TlsFiles, *, tokens: bool = False) -> None:
+        if files.client_ca is None and not tokens:
             raise InvalidCertificate(
                 "no CA for clients' certificates is given, and clients are let in by their certificates "
                 "alone: give the file with the CA that signs them"
@@ -175,9 +175,13 @@ def _stamp(path: Path) -> tuple[int, int, int, int]:
     return (now.st_dev, now.st_ino, now.st_mtime_ns, now.st_size)
 
 
-def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    """Credentials of one port of a server that demands clients' certificates. Raises InvalidCertificate."""
-    certificates = _Certificates(files)
+def server_credentials(files: TlsFiles, *, tokens: bool = False) -> grpc.ServerCredentials:
+    """Credentials of one port of a server that demands clients' certificates. Raises InvalidCertificate.
+
+    With `tokens` it asks for none, since its clients show a token with each call: gRPC in
+    Python knows no certificate that may be left out.
+    """
+    certificates = _Certificates(files, tokens=tokens)
     used = certificates.current()
 
     def renewed() -> grpc.ServerCertificateConfiguration | None:
@@ -192,30 +196,53 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(
         _configuration(used),
         renewed,  # type: ignore[arg-type] # None is for no change, as gRPC documents and the stubs do not know
-        require_client_authentication=True,
+        require_client_authentication=not tokens,
     )
 
 
 def _configuration(contents: _Contents) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration(
-        [(contents.key, contents.certificate)], root_certificates=contents.client_ca
+        [(contents.key, contents.certificate)], root_certificates=contents.client_ca or None
     )
 
 
 class HttpTls:
-    """TLS of an HTTP server that demands clients' certificates. Raises InvalidCertificate."""
+    """TLS of an HTTP server that demands clients' certificates. Raises InvalidCertificate.
 
-    def __init__(self, files: TlsFiles) -> None:
+    With `optional` a client may show none; one that it shows must be of the CA all the same.
+    """
+
+    def __init__(self, files: TlsFiles, *, optional: bool = False) -> None:
         self._certificates = _Certificates(files)
+        self._optional = optional
         self._used = self._certificates.current()
-        self._context = self._used.context()
+        self._context = self._used.context(optional=optional)
 
     def context(self) -> ssl.SSLContext:
         """The context for the next connection: a new one after a change of the files."""
         current = self._certificates.current()
         if current is not self._used:
-            self._used, self._context = current, current.context()
+            self._used, self._context = current, current.context(optional=self._optional)
         return self._context
+
+
+def token_credentials(token: str, server_ca: Path) -> grpc.ChannelCredentials:
+    """Credentials of a client that takes servers of `server_ca` and shows a token with each call.
+
+    Raises InvalidCertificate.
+    """
+    content = _read(server_ca)
+    try:
+        # the same check as of any other CA file, with gRPC's own message being of no help
+        ssl.create_default_context(cadata=content.decode("ascii", "replace"))
+    except (ssl.SSLError, ValueError) as error:
+        raise InvalidCertificate(
+            f"{server_ca} has no CA certificate: {_reason(error)}; expected are certificates as PEM"
+        ) from error
+    # gRPC sends call credentials by TLS alone
+    return grpc.composite_channel_credentials(
+        grpc.ssl_channel_credentials(content), grpc.access_token_call_credentials(token)
+    )
 
 
 def channel_credentials(files: TlsFiles, server_ca: Path) -> grpc.ChannelCredentials:

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from recorder.agent.setting import Duration, Size, Text, setting_of, size_text
 from recorder.agent.settings import ListenSettings, MemorySettings, RoleSettings, Settings
-from recorder.agent.settings_sources import add_flags, example, load
+from recorder.agent.settings_sources import SOURCES
 from recorder.model.errors import InvalidSettings
+from recorder.service.setting import Duration, Size, Text, setting_of, size_text
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "agent.example.toml"
 
@@ -28,9 +28,9 @@ ALL = [
 
 def loaded(*arguments, environment=None, file=None):
     parser = argparse.ArgumentParser(exit_on_error=False)
-    add_flags(parser)
+    SOURCES.add_flags(parser)
     given_file = ["--config", str(file)] if file else []
-    return load(parser.parse_args([*given_file, *arguments]), environment or {})
+    return SOURCES.load(parser.parse_args([*given_file, *arguments]), environment or {})
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_the_example_parses_to_the_defaults():
 
 def test_the_example_is_up_to_date():
     """scripts/generate_docs.py writes it from the settings."""
-    assert EXAMPLE.read_text() == example()
+    assert EXAMPLE.read_text() == SOURCES.example()
 
 
 def test_the_example_has_every_setting_with_its_flag():
@@ -294,6 +294,14 @@ def test_settings_that_exclude_each_other_are_refused(arguments, message):
 def test_addresses_of_the_loopback(address):
     """Plain metrics may be there."""
     assert loaded("--web-plain-metrics", address).web.plain_metrics == address
+
+
+def test_a_collector_on_this_machine_needs_no_certificates():
+    """unix:PATH, with the whole path."""
+    assert loaded("--collector-endpoint", "unix:/run/c.sock").collector.endpoint == "unix:/run/c.sock"
+    for wrong in ("unix:", "unix:c.sock", f"unix:/{'c' * 108}"):
+        with pytest.raises(InvalidSettings, match="must be HOST:PORT"):
+            loaded("--collector-endpoint", wrong)
 
 
 def test_the_socket_is_not_needed_where_there_is_tls():

@@ -1,6 +1,6 @@
 """The folder in which artefacts are kept: each made once, checked at every use, and made again if damaged.
 
-    ${XDG_CACHE_HOME:-~/.cache}/profile-recorder/guests/
+    ${XDG_CACHE_HOME:-~/.cache}/profile-recorder/guests/    (cluster/ for tests/cluster)
         build.lock            held by the one that builds
         use.lock              shared by who opens artefacts, exclusive for who removes one
         artefacts/NAME-KEY/   the files of one, and manifest.json: their checksums, what was found, seconds
@@ -40,9 +40,9 @@ ZEROS = bytes(BLOCK)
 MANIFEST = "manifest.json"
 
 
-def say(text: str) -> None:
+def say(text: str, who: str = "guests") -> None:
     """One line for the person who waits."""
-    sys.stderr.write(f"guests: {text}\n")
+    sys.stderr.write(f"{who}: {text}\n")
     sys.stderr.flush()
 
 
@@ -127,10 +127,10 @@ class Cache:
             folder.mkdir(parents=True, exist_ok=True)
 
     @classmethod
-    def default(cls) -> "Cache":
-        """The cache of this user."""
+    def default(cls, name: str = "guests") -> "Cache":
+        """This user's cache of that name."""
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return cls(Path(base) / "profile-recorder" / "guests")
+        return cls(Path(base) / "profile-recorder" / name)
 
     def folder(self, name: str, key: str) -> Path:
         """Where an artefact is, or would be."""
@@ -213,7 +213,7 @@ class Cache:
                 found, damage = self._look(name, key, deep=deep)
                 if found is None:
                     if damage:
-                        say(f"{name} is damaged and is made again: {damage}")
+                        say(f"{name} is damaged and is made again: {damage}", self.root.name)
                     found = self._make(name, key, recipe)
         with contextlib.suppress(OSError):  # somebody else's cache, used read-only
             os.utime(found.folder)
@@ -229,7 +229,7 @@ class Cache:
         folder = self.root / "making" / f"{name}.{os.getpid()}"
         remove_tree(folder)
         folder.mkdir()
-        say(f"making {name}")
+        say(f"making {name}", self.root.name)
         start = time.monotonic()
         try:
             facts = dict(recipe(folder))
@@ -252,7 +252,7 @@ class Cache:
             self._write(place, manifest)
         finally:
             remove_tree(folder)
-        say(f"made {name} in {seconds:.1f} s")
+        say(f"made {name} in {seconds:.1f} s", self.root.name)
         return Artefact(name, key, place, facts, seconds)
 
     def remove(self, place: Path) -> None:
@@ -268,7 +268,7 @@ class Cache:
                 remove_tree(left)
             for place in self.artefacts.iterdir():
                 if place not in wanted and time.time() - place.stat().st_mtime > KEEP_DAYS * 86400:
-                    say(f"removing {place.name}: not used for {KEEP_DAYS} days")
+                    say(f"removing {place.name}: not used for {KEEP_DAYS} days", self.root.name)
                     with self.changing():
                         self.remove(place)
 
@@ -283,7 +283,8 @@ class Cache:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                say(f"waiting for process {file.read().strip() or '?'}, which is building")
+                holder = file.read().strip() or "?"
+                say(f"waiting for process {holder}, which is building", self.root.name)
                 fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             file.truncate()

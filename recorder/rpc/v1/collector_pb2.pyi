@@ -1,12 +1,26 @@
 from recorder.record.v1 import record_pb2 as _record_pb2
 from recorder.rpc.v1 import agent_pb2 as _agent_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class Confirmation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONFIRMATION_UNSPECIFIED: _ClassVar[Confirmation]
+    CONFIRMATION_UNASKED: _ClassVar[Confirmation]
+    CONFIRMATION_CONFIRMED: _ClassVar[Confirmation]
+    CONFIRMATION_REFUSED: _ClassVar[Confirmation]
+    CONFIRMATION_MISSING: _ClassVar[Confirmation]
+CONFIRMATION_UNSPECIFIED: Confirmation
+CONFIRMATION_UNASKED: Confirmation
+CONFIRMATION_CONFIRMED: Confirmation
+CONFIRMATION_REFUSED: Confirmation
+CONFIRMATION_MISSING: Confirmation
 
 class AgentMessage(_message.Message):
     __slots__ = ("hello", "report")
@@ -114,3 +128,105 @@ class Acknowledgement(_message.Message):
     sequence: int
     refused: str
     def __init__(self, sequence: _Optional[int] = ..., refused: _Optional[str] = ...) -> None: ...
+
+class RecordsFilter(_message.Message):
+    __slots__ = ("namespace", "recording")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    RECORDING_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    recording: str
+    def __init__(self, namespace: _Optional[str] = ..., recording: _Optional[str] = ...) -> None: ...
+
+class GetRecordsRequest(_message.Message):
+    __slots__ = ("filter",)
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    filter: RecordsFilter
+    def __init__(self, filter: _Optional[_Union[RecordsFilter, _Mapping]] = ...) -> None: ...
+
+class GetRecordsResponse(_message.Message):
+    __slots__ = ("recording", "container")
+    RECORDING_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    recording: RecordingSummary
+    container: ContainerRecord
+    def __init__(self, recording: _Optional[_Union[RecordingSummary, _Mapping]] = ..., container: _Optional[_Union[ContainerRecord, _Mapping]] = ...) -> None: ...
+
+class WatchRecordsRequest(_message.Message):
+    __slots__ = ("filter",)
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    filter: RecordsFilter
+    def __init__(self, filter: _Optional[_Union[RecordsFilter, _Mapping]] = ...) -> None: ...
+
+class WatchRecordsResponse(_message.Message):
+    __slots__ = ("recording", "container", "synced", "gone")
+    RECORDING_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    SYNCED_FIELD_NUMBER: _ClassVar[int]
+    GONE_FIELD_NUMBER: _ClassVar[int]
+    recording: RecordingSummary
+    container: ContainerRecord
+    synced: Synced
+    gone: RecordingGone
+    def __init__(self, recording: _Optional[_Union[RecordingSummary, _Mapping]] = ..., container: _Optional[_Union[ContainerRecord, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ..., gone: _Optional[_Union[RecordingGone, _Mapping]] = ...) -> None: ...
+
+class Synced(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RecordingGone(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class RecordingSummary(_message.Message):
+    __slots__ = ("id", "namespace", "name", "kind", "merge_strategy", "deleted", "results")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MERGE_STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    namespace: str
+    name: str
+    kind: str
+    merge_strategy: str
+    deleted: bool
+    results: _containers.RepeatedCompositeFieldContainer[ResultSummary]
+    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., merge_strategy: _Optional[str] = ..., deleted: _Optional[bool] = ..., results: _Optional[_Iterable[_Union[ResultSummary, _Mapping]]] = ...) -> None: ...
+
+class ResultSummary(_message.Message):
+    __slots__ = ("kind", "name", "container", "suffix", "partial", "state")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    SUFFIX_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    name: str
+    container: str
+    suffix: str
+    partial: bool
+    state: str
+    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., container: _Optional[str] = ..., suffix: _Optional[str] = ..., partial: _Optional[bool] = ..., state: _Optional[str] = ...) -> None: ...
+
+class ContainerRecord(_message.Message):
+    __slots__ = ("recording_id", "id", "observation", "confirmation", "reason", "not_recorded", "generate_name")
+    RECORDING_ID_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    OBSERVATION_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMATION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    NOT_RECORDED_FIELD_NUMBER: _ClassVar[int]
+    GENERATE_NAME_FIELD_NUMBER: _ClassVar[int]
+    recording_id: str
+    id: int
+    observation: _record_pb2.Observation
+    confirmation: Confirmation
+    reason: str
+    not_recorded: str
+    generate_name: str
+    def __init__(self, recording_id: _Optional[str] = ..., id: _Optional[int] = ..., observation: _Optional[_Union[_record_pb2.Observation, _Mapping]] = ..., confirmation: _Optional[_Union[Confirmation, str]] = ..., reason: _Optional[str] = ..., not_recorded: _Optional[str] = ..., generate_name: _Optional[str] = ...) -> None: ...

@@ -39,6 +39,16 @@ class CollectorStub:
                 request_serializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.AgentMessage.SerializeToString,
                 response_deserializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.CollectorMessage.FromString,
                 _registered_method=True)
+        self.GetRecords = channel.unary_stream(
+                '/recorder.rpc.v1.Collector/GetRecords',
+                request_serializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.GetRecordsRequest.SerializeToString,
+                response_deserializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.GetRecordsResponse.FromString,
+                _registered_method=True)
+        self.WatchRecords = channel.unary_stream(
+                '/recorder.rpc.v1.Collector/WatchRecords',
+                request_serializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.WatchRecordsRequest.SerializeToString,
+                response_deserializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.WatchRecordsResponse.FromString,
+                _registered_method=True)
 
 
 class CollectorServicer:
@@ -51,6 +61,20 @@ class CollectorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRecords(self, request, context):
+        """What was seen for recordings so far, in containers that still run as well.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchRecords(self, request, context):
+        """The same, then `synced`, then each change until the client goes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CollectorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -58,6 +82,16 @@ def add_CollectorServicer_to_server(servicer, server):
                     servicer.Connect,
                     request_deserializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.AgentMessage.FromString,
                     response_serializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.CollectorMessage.SerializeToString,
+            ),
+            'GetRecords': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetRecords,
+                    request_deserializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.GetRecordsRequest.FromString,
+                    response_serializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.GetRecordsResponse.SerializeToString,
+            ),
+            'WatchRecords': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchRecords,
+                    request_deserializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.WatchRecordsRequest.FromString,
+                    response_serializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.WatchRecordsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,6 +121,60 @@ class Collector:
             '/recorder.rpc.v1.Collector/Connect',
             recorder_dot_rpc_dot_v1_dot_collector__pb2.AgentMessage.SerializeToString,
             recorder_dot_rpc_dot_v1_dot_collector__pb2.CollectorMessage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/recorder.rpc.v1.Collector/GetRecords',
+            recorder_dot_rpc_dot_v1_dot_collector__pb2.GetRecordsRequest.SerializeToString,
+            recorder_dot_rpc_dot_v1_dot_collector__pb2.GetRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/recorder.rpc.v1.Collector/WatchRecords',
+            recorder_dot_rpc_dot_v1_dot_collector__pb2.WatchRecordsRequest.SerializeToString,
+            recorder_dot_rpc_dot_v1_dot_collector__pb2.WatchRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

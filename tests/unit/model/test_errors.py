@@ -55,6 +55,10 @@ def test_codes_are_the_agreed_ones():
         "BUDGET_EXCEEDED",
         "STORAGE",
         "SPOOL_FULL",
+        "INVALID_RECORDING",
+        "STORE_DAMAGED",
+        "STORE_FULL",
+        "PLATFORM_UNREACHABLE",
     }
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from recorder.agent.budget import BOUNDS
 from recorder.agent.metrics import METRICS
+from recorder.collector.metrics import METRICS as COLLECTOR_METRICS
 from recorder.model.errors import CODES
 from recorder.model.ledger import CAUSES
 
@@ -25,12 +26,15 @@ def test_every_page_is_up_to_date(script):
     """Made anew, each page is the same, and each table is in its page."""
     pages = {path: path.read_text() for path in (ROOT / "docs").glob("*.md")}
     assert [path.name for path, text in pages.items() if script.render(text) != text] == []
-    tables = {"limits": (script.causes(), script.bounds(), script.budget()), "metrics": (script.metrics(),)}
+    tables = {
+        "limits": (script.causes(), script.bounds(), script.budget()),
+        "metrics": (script.metrics(), script.collector_metrics()),
+    }
     tables["errors"] = (script.codes(),)
     assert all(
         part in pages[ROOT / "docs" / f"{page}.md"] for page, parts in tables.items() for part in parts
     )
-    assert script.EXAMPLE.read_text() == script.example()
+    assert [path.name for path, make in script.EXAMPLES.items() if path.read_text() != make()] == []
 
 
 def test_the_tables_have_each_of_their_entries(script):
@@ -41,6 +45,7 @@ def test_the_tables_have_each_of_their_entries(script):
     assert len(script.bounds().splitlines()) == 2 + len(BOUNDS)
     assert len(script.metrics().splitlines()) == 2 + len(METRICS)
     assert all(f"| `{each.full_name}` | {each.type.value} | " in script.metrics() for each in METRICS)
+    assert len(script.collector_metrics().splitlines()) == 2 + len(COLLECTOR_METRICS)
 
 
 def test_only_what_is_between_the_markers_changes(script):

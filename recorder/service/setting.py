@@ -6,6 +6,7 @@ the end of a sentence: "must be ...".
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Callable
@@ -26,6 +27,7 @@ __all__ = [
     "Text",
     "Texts",
     "Whole",
+    "is_loopback",
     "setting",
     "setting_of",
     "size_text",
@@ -305,6 +307,15 @@ class Texts:
     def to_toml(self, value: tuple[str, ...]) -> str:
         """As Kind.to_toml."""
         return f"[{', '.join(self.each.to_toml(each) for each in value)}]"
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Whether an `Endpoint`'s host is an address of the loopback, or localhost."""
+    host = endpoint.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def size_text(size: int) -> str:

@@ -1,7 +1,8 @@
 """Pages for machines by HTTP/1.1: probes (no body, plain), and metrics (TLS, or plain on loopback).
 
 It knows GET and HEAD of fixed paths, answers one request for each connection, and
-reads nothing of a request but its first line. What clients can cost:
+reads nothing of a request but its first line and, where tokens count, the token. What
+clients can cost:
 
 - A connection has `seconds` in all: for the handshake, the request and the answer.
 - A request's head has at most `head_bytes` (431 beyond it); a body is not read.
@@ -17,17 +18,25 @@ import contextlib
 import logging
 import re
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from recorder.model.errors import AddressInUse, InvalidSettings
+from recorder.model.errors import AddressInUse, InvalidSettings, PlatformUnreachable
 from recorder.rpc.address import Address
-from recorder.rpc.peer import peer_of_certificate
-from recorder.rpc.roles import Access, Roles
+from recorder.rpc.peer import Peer, peer_of_certificate
 from recorder.rpc.tls import HttpTls, TlsFiles
 
-__all__ = ["METRICS_TYPE", "Answer", "WebLimits", "WebServer", "metrics_server", "probe_server"]
+__all__ = [
+    "METRICS_TYPE",
+    "Allows",
+    "Answer",
+    "Client",
+    "WebLimits",
+    "WebServer",
+    "metrics_server",
+    "probe_server",
+]
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +46,7 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PHRASES: Mapping[int, str] = {
     200: "OK",
     400: "Bad Request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
@@ -45,6 +55,7 @@ _PHRASES: Mapping[int, str] = {
     503: "Service Unavailable",
 }
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (/[!-~]{0,255}) HTTP/1\.[01]\r\n")
+_AUTHORIZATION = re.compile(rb"\r\nauthorization:[ \t]*bearer[ \t]+([!-~]{1,16384})[ \t]*\r\n", re.IGNORECASE)
 _BACKLOG = 128
 """Connections that the kernel holds until they are accepted; beyond it a probe waits for its second SYN."""
 _LEFTOVER_BYTES = 64 << 10
@@ -60,7 +71,17 @@ class Answer:
     content_type: str = ""
 
 
-Page = Callable[[], Answer]
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks: the names of the certificate, if there is one, and the token (RFC 6750, 2.1), or empty."""
+
+    peer: Peer
+    token: str = field(default="", repr=False)
+
+
+Page = Callable[[], Answer | Awaitable[Answer]]
+Allows = Callable[[Client], Awaitable[bool]]
+"""Whether a client may see the pages. PlatformUnreachable: it cannot be said now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +94,10 @@ class WebLimits:
 
 
 class WebServer:
-    """Serves `pages` (path: what makes the answer, called in the event loop) on one address.
+    """Serves `pages` (path: what makes the answer, in the event loop) on one address.
 
-    With `tls` a client needs a certificate of its CA, and for any page the role
-    `status` in `roles`. `dropped` counts connections that made room for newer ones.
+    With `tls`, `allows` decides about each request; a client needs a certificate of the files' CA,
+    with `tokens` that or a token. `dropped` counts connections that made room for newer ones.
     """
 
     def __init__(
@@ -85,15 +106,17 @@ class WebServer:
         address: Address,
         *,
         tls: TlsFiles | None = None,
-        roles: Roles | None = None,
+        allows: Allows | None = None,
+        tokens: bool = False,
         limits: WebLimits | None = None,
     ) -> None:
         self.port = address.port
         self.dropped = 0
         self._pages = pages
         self._address = address
-        self._tls = HttpTls(tls) if tls else None
-        self._roles = roles or Roles()
+        self._tls = HttpTls(tls, optional=tokens) if tls else None
+        self._allows = allows or _nobody
+        self._tokens = tokens
         self._limits = limits or WebLimits()
         self._socket: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -181,6 +204,8 @@ class WebServer:
             head += [f"Content-Type: {answer.content_type}", "X-Content-Type-Options: nosniff"]
         if answer.status == 405:
             head.append("Allow: GET, HEAD")
+        if answer.status == 401:
+            head.append("WWW-Authenticate: Bearer")
         writer.write("\r\n".join([*head, "", ""]).encode() + (b"" if method == "HEAD" else answer.body))
         await writer.drain()
         await _finish(reader, writer)
@@ -196,29 +221,41 @@ class WebServer:
         if line is None:
             return "", Answer(400)
         method, path = line[1].decode(), line[2].decode().partition("?")[0]
-        if not self._allowed(writer):
-            return method, Answer(403)
-        return method, self._page(method, path)
+        refused = await self._refused(writer, head)
+        return method, refused or await self._page(method, path)
 
-    def _allowed(self, writer: asyncio.StreamWriter) -> bool:
+    async def _refused(self, writer: asyncio.StreamWriter, head: bytes) -> Answer | None:
         if self._tls is None:
-            return True
+            return None
         peer = peer_of_certificate(writer.get_extra_info("peercert"))
-        if Access.of(peer, self._roles).may_status():
-            return True
-        log.info("%s was refused at %s: it lacks the role status", peer, self._address)
-        return False
+        found = _AUTHORIZATION.search(head) if self._tokens else None
+        client = Client(peer, found[1].decode() if found else "")
+        if self._tokens and not client.token and not peer.names:
+            return Answer(401)
+        try:
+            if await self._allows(client):
+                return None
+        except PlatformUnreachable as error:
+            log.warning("whether a client of %s may see it cannot be said: %s", self._address, error)
+            return Answer(503)
+        log.info("%s was refused at %s", "a token" if client.token else peer, self._address)
+        return Answer(403)
 
-    def _page(self, method: str, path: str) -> Answer:
+    async def _page(self, method: str, path: str) -> Answer:
         if path not in self._pages:
             return Answer(404)
         if method not in ("GET", "HEAD"):
             return Answer(405)
         try:
-            return self._pages[path]()
+            answer = self._pages[path]()
+            return answer if isinstance(answer, Answer) else await answer
         except Exception:
             log.exception("the page %s failed", path)
             return Answer(500)
+
+
+async def _nobody(client: Client) -> bool:
+    return False
 
 
 async def _finish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -265,14 +302,15 @@ def probe_server(
 
 def metrics_server(
     address: str,
-    metrics: Callable[[], bytes],
+    metrics: Callable[[], bytes | Awaitable[bytes]],
     *,
     tls: TlsFiles | None = None,
-    roles: Roles | None = None,
+    allows: Allows | None = None,
+    tokens: bool = False,
     content_type: str = METRICS_TYPE,
     limits: WebLimits | None = None,
 ) -> WebServer:
-    """/metrics for peers with the role `status`; without `tls` on loopback alone (InvalidSettings)."""
+    """/metrics for whom `allows` allows; without `tls` for all, on loopback alone (InvalidSettings)."""
     where = Address.parse_tcp(address)
     if where.host == "localhost":  # which /etc/hosts may say is another machine
         where = Address(host="127.0.0.1", port=where.port)
@@ -281,8 +319,13 @@ def metrics_server(
             f"metrics on {where} need TLS (a certificate, its key and the CA of the clients' certificates); "
             "without it they are served on loopback alone: 127.0.0.1 or [::1]"
         )
-    pages = {"/metrics": lambda: Answer(200, metrics(), content_type)}
-    return WebServer(pages, where, tls=tls, roles=roles, limits=limits)
+
+    async def page() -> Answer:
+        made = metrics()
+        return Answer(200, made if isinstance(made, bytes) else await made, content_type)
+
+    pages = {"/metrics": page}
+    return WebServer(pages, where, tls=tls, allows=allows, tokens=tokens, limits=limits)
 
 
 def _is_loopback(host: str) -> bool:

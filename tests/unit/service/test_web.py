@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from recorder.agent.web import Answer, WebLimits, WebServer, metrics_server, probe_server
-from recorder.model.errors import AddressInUse, InvalidSettings
+from recorder.model.errors import AddressInUse, InvalidSettings, PlatformUnreachable
 from recorder.rpc.address import Address
-from recorder.rpc.roles import Roles
+from recorder.rpc.roles import Access, Roles
+from recorder.service.web import Answer, WebLimits, WebServer, metrics_server, probe_server
 from tests.unit.rpc.certificates import Authority
 
 METRICS = b"# TYPE recorder_agent_up gauge\nrecorder_agent_up 1\n"
@@ -260,13 +260,22 @@ def client(authority, signed):
     return context
 
 
+def by_role(roles):
+    """As an agent decides."""
+
+    async def allows(client):
+        return Access.of(client.peer, roles).may_status()
+
+    return allows
+
+
 def test_metrics_by_tls_are_for_the_role_status(authority, tmp_path):
     """403 without the role; no TLS without a certificate, or with one that is expired or of another CA."""
     stranger = Authority(tmp_path / "stranger")
     served = authority.sign("DNS:localhost")
     roles = Roles.parse({"prometheus.example.org": {"status": True}, "ci.example.org": {"capture": "*"}})
     server = metrics_server(
-        "localhost:0", lambda: METRICS, tls=served.files(authority.certificate), roles=roles
+        "localhost:0", lambda: METRICS, tls=served.files(authority.certificate), allows=by_role(roles)
     )
 
     def attempt(signed):
@@ -291,6 +300,67 @@ def test_metrics_by_tls_are_for_the_role_status(authority, tmp_path):
     ) == [200, 403, 403, *["refused"] * 4, 200]
 
 
+def test_metrics_for_tokens(authority, tmp_path):
+    """Neither certificate nor token: 401; else each is asked about; 503 while nobody knows. No body."""
+    stranger = Authority(tmp_path / "stranger")
+    served = authority.sign("DNS:localhost")
+
+    async def allows(seen):
+        if seen.token in {"unknown-yet"}:
+            raise PlatformUnreachable("the API server is away")
+        return seen.token in {"good.token_1~+/="} or "prometheus.example.org" in seen.peer.names
+
+    server = metrics_server(
+        "localhost:0", lambda: METRICS, tls=served.files(authority.certificate), allows=allows, tokens=True
+    )
+
+    def attempt(header, signed=None):
+        def call(port):
+            headers = {"Authorization": header} if header else {}
+            try:
+                return request("GET", "/metrics", context=client(authority, signed), headers=headers)(port)
+            except (ssl.SSLError, ConnectionError):
+                return ("refused", {}, b"")
+
+        return call
+
+    answers = asked(
+        server,
+        attempt("Bearer good.token_1~+/="),
+        attempt("bearer   good.token_1~+/="),
+        attempt("Bearer bad"),
+        attempt("Basic Z29vZDp0b2tlbg=="),
+        attempt(""),
+        attempt("Bearer unknown-yet"),
+        attempt("", authority.sign("DNS:prometheus.example.org")),
+        attempt("", authority.sign("DNS:other.example.org")),
+        attempt("Bearer good.token_1~+/=", authority.sign("DNS:other.example.org")),
+        attempt("Bearer good.token_1~+/=", stranger.sign("DNS:prometheus.example.org")),
+    )
+    assert [each[0] for each in answers] == [200, 200, 403, 401, 401, 503, 200, 403, 200, "refused"]
+    assert {body for status, _, body in answers if status != 200} == {b""}
+    assert answers[4][1]["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_token_where_none_count_is_nothing(authority):
+    """A server of certificates alone does not read it."""
+    served = authority.sign("DNS:localhost")
+    seen = []
+
+    async def allows(asking):
+        seen.append(asking)
+        return False
+
+    server = metrics_server(
+        "localhost:0", lambda: METRICS, tls=served.files(authority.certificate), allows=allows
+    )
+    context = client(authority, authority.sign("DNS:a.example.org"))
+    [(status, _, _)] = asked(
+        server, request("GET", "/metrics", context=context, headers={"Authorization": "Bearer t"})
+    )
+    assert (status, [each.token for each in seen]) == (403, [""])
+
+
 def test_a_client_that_does_not_shake_hands_is_dropped(authority):
     """A TCP connection that begins no TLS costs its time, and others are served."""
     served = authority.sign("DNS:localhost")
@@ -299,7 +369,7 @@ def test_a_client_that_does_not_shake_hands_is_dropped(authority):
         LOCAL,
         lambda: METRICS,
         tls=served.files(authority.certificate),
-        roles=roles,
+        allows=by_role(roles),
         limits=WebLimits(seconds=1),
     )
     context = client(authority, authority.sign("DNS:prometheus.example.org"))

@@ -1,0 +1,63 @@
+"""The process of `recorder collector`: from its settings to its end by a signal."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from recorder.cli.service_process import one_arena, say_to_stderr, serve
+from recorder.collector.settings import SOURCES, Settings
+
+if TYPE_CHECKING:
+    from recorder.collector.collector import Collector
+    from recorder.collector.folders import Folders
+
+_LOG = logging.getLogger("recorder.collector")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns the exit status."""
+    say_to_stderr("recorder collector")
+    settings = SOURCES.load(options)
+    if options.check:
+        print("the settings are right")
+        return 0
+    one_arena()
+    return asyncio.run(serve(lambda: _collector(settings), _LOG, places(settings)))
+
+
+def places(settings: Settings) -> str:
+    """Where it serves, for the log."""
+    listen = settings.listen
+    return " and ".join(str(each) for each in (listen.socket, listen.agents, listen.address) if each)
+
+
+def folders(settings: Settings) -> Folders | None:
+    """The platform, if it is two folders."""
+    from recorder.collector.folders import Folders
+
+    where = settings.folders
+    if not (where.recordings and where.results):
+        return None
+    state = settings.store.path.with_suffix(".recordings.json")
+    return Folders(where.recordings, where.results, state, poll=where.poll)
+
+
+def _collector(settings: Settings) -> Collector:
+    from recorder.collector.collector import Collector
+
+    found = folders(settings)
+    if found:
+        return Collector(settings, found)
+    # 19 MiB that a collector of folders does not spend
+    from recorder.kube.connection import connect
+    from recorder.kube.platform import KubernetesPlatform
+    from recorder.kube.reviews import KubernetesAuthority
+
+    kubernetes = settings.kubernetes
+    client = connect(kubernetes.kubeconfig)
+    platform = KubernetesPlatform(client, namespaces=kubernetes.namespaces, host=os.uname().nodename)
+    return Collector(settings, platform, KubernetesAuthority(client))

@@ -1,0 +1,73 @@
+"""The process of a service: from its start to its end by a signal, or by a part of it that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+__all__ = ["Service", "one_arena", "say_to_stderr", "serve"]
+
+_M_ARENA_MAX = -8  # mallopt(3)
+
+
+class Service(Protocol):
+    """What `serve` needs of one."""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why a part of it ended that never should."""
+
+    async def start(self) -> None:
+        """Serve."""
+
+    async def wait(self) -> None:
+        """Until a part of it fails. Raises what it raised."""
+
+    async def stop(self) -> None:
+        """End in order."""
+
+
+def say_to_stderr(name: str) -> None:
+    """The log, with the command's name in front."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{name}: %(levelname)s: %(message)s")
+
+
+def one_arena() -> None:
+    """One heap for all threads: each thread's own costs as much again, and they do little."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
+    if mallopt:
+        mallopt(_M_ARENA_MAX, 1)
+
+
+async def serve(service: Callable[[], Service], log: logging.Logger, where: str) -> int:
+    """Make the service in this event loop, and run it until SIGTERM or SIGINT; the exit status.
+
+    Raises what made a part of it fail. `where`: it serves there, for the log.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    made = service()
+    await made.start()
+    # Nothing that is there now will ever go: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    log.info("serving on %s", where)
+    failed = asyncio.create_task(made.wait())
+    told = asyncio.create_task(stop.wait())
+    await asyncio.wait((failed, told), return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    failed.cancel()
+    await asyncio.gather(failed, return_exceptions=True)
+    await made.stop()
+    if made.failure:
+        raise made.failure
+    log.info("ended")
+    return 0

@@ -1,0 +1,297 @@
+"""The collector, put together: store, service, publisher and pages around one platform."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from recorder import __version__
+from recorder.collector.authority import Authority
+from recorder.collector.connection import ConnectionBounds
+from recorder.collector.ingest import IngestBounds
+from recorder.collector.platform import Platform
+from recorder.collector.publisher import Publisher
+from recorder.collector.records import RecordsBounds
+from recorder.collector.result_policy import ResultPolicy
+from recorder.collector.service import (
+    NAME,
+    CollectorService,
+    ServiceBounds,
+    agent_limits,
+    people_limits,
+)
+from recorder.collector.settings import Settings
+from recorder.collector.store.async_store import AsyncStore
+from recorder.collector.store.bounds import StoreBounds, StoreFigures
+from recorder.model.errors import (
+    AccessDenied,
+    InternalError,
+    LimitReached,
+    PlatformUnreachable,
+    RecorderError,
+    Unreachable,
+)
+from recorder.rpc.peer import dns_name, uri_name
+from recorder.rpc.server import Listening, Server
+from recorder.rpc.tls import TlsFiles
+from recorder.service.web import Client, WebServer, metrics_server, probe_server
+
+__all__ = ["Collector"]
+
+FIGURES = 5.0
+"""Seconds for which the store's figures are used again: counting reads the heads of all its rows."""
+LAST_CALLS = 1.0
+"""Seconds that people's calls have at the end."""
+
+
+class Collector:
+    """To be made, started and ended in one event loop. Raises RecorderErrors; then nothing is left.
+
+    authority: who says what people may read; None: nobody but root, by the Unix socket.
+    """
+
+    def __init__(self, settings: Settings, platform: Platform, authority: Authority | None = None) -> None:
+        self.settings = settings
+        self._platform = platform
+        self._authority = authority
+        self._parts: _Parts | None = None
+        self._store: AsyncStore | None = None
+        self._servers: list[Server] = []
+        self._web: list[WebServer] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._serving = False
+        self._readers = frozenset(uri_name(each) or dns_name(each) for each in settings.web.metrics_readers)
+
+    # --- start and end
+
+    async def start(self) -> None:
+        """Goes on with what is in the store, and serves."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        self._serving = True
+
+    async def _start(self) -> None:
+        store = self.settings.store
+        bounds = StoreBounds(bytes=store.size, sightings=store.sightings, node_sightings=store.node_sightings)
+        self._store = await AsyncStore.open(store.path, bounds, set_aside=store.set_aside_damaged)
+        parts = self._parts = _Parts(self.settings, self._store, self._platform, self._authority)
+        self._run(parts.service.run(), parts.publisher.run(), self._platform.run(parts.recordings_changed))
+        self._web = self._make_web(parts)
+        for web in self._web:
+            await web.start()
+        self._servers = self._make_servers(parts.service)
+        for server in self._servers:
+            await server.start()
+            await server.set_serving(True)
+
+    def _run(self, *work: Coroutine[Any, Any, None]) -> None:
+        for each in work:
+            self._tasks.append(asyncio.create_task(each))
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is known which recordings there are, and all that keeps it going runs."""
+        known = self._parts is not None and self._parts.service.ready.is_set()
+        return self._serving and known and not any(task.done() for task in self._tasks)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why a part of it ended that never should."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                return _first(error)
+        return None
+
+    async def wait(self) -> None:
+        """Until a part of it fails. Raises what it raised."""
+        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        failure = self.failure
+        if failure:
+            raise failure
+
+    async def stop(self) -> None:
+        """In order, within seconds. What agents have not been told is stored they send to the next one."""
+        self._serving = False
+        if self._parts:
+            self._parts.service.stop()
+        await asyncio.gather(*(server.stop(LAST_CALLS) for server in self._servers))
+        for web in self._web:
+            await web.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._store:
+            await self._store.close()
+            self._store = None
+
+    # --- serving
+
+    def _make_servers(self, service: CollectorService) -> list[Server]:
+        listen, servers = self.settings.listen, []
+        services = {NAME: service.add_to_server}
+        if listen.socket or listen.address:
+            where = Listening(
+                listen.socket,
+                listen.address,
+                self._tls() if listen.address else None,
+                reflection=listen.reflection,
+                tokens=True,
+                limits=people_limits(),
+            )
+            servers.append(Server(services, where))
+        if listen.agents:
+            where = Listening(
+                tcp=listen.agents,
+                tls=self._tls(),
+                reflection=listen.reflection,
+                limits=agent_limits(self.settings.memory.agents),
+            )
+            servers.append(Server(services, where))
+        return servers
+
+    def _make_web(self, parts: _Parts) -> list[WebServer]:
+        web, found = self.settings.web, []
+        if web.address:
+            found.append(
+                probe_server(web.address, healthy=lambda: self.failure is None, ready=lambda: self.ready)
+            )
+        if not (web.metrics_address or web.plain_metrics):
+            return found
+        # 5 MiB that a collector without metrics does not spend
+        from recorder.collector.metrics import CollectorFigures, CollectorMetrics  # noqa: PLC0415
+
+        memory = self.settings.memory
+
+        async def figures() -> CollectorFigures:
+            return CollectorFigures(
+                service=parts.service.figures,
+                store=await parts.store_figures(),
+                publisher=parts.publisher.figures(),
+                ready=self.ready,
+                problem=bool(self._platform.problem),
+                recordings=len(self._platform.recordings()),
+                refused=len(self._platform.refused()),
+                agents=memory.agents,
+                pending_bytes=memory.pending,
+                watches=memory.watches,
+            )
+
+        render = CollectorMetrics(figures).render
+        if web.metrics_address:
+            found.append(
+                metrics_server(
+                    web.metrics_address,
+                    render,
+                    tls=self._tls(),
+                    allows=self._may_scrape,
+                    tokens=self._authority is not None,
+                )
+            )
+        if web.plain_metrics:
+            found.append(metrics_server(web.plain_metrics, render))
+        return found
+
+    async def _may_scrape(self, client: Client) -> bool:
+        if self._readers.intersection(client.peer.names):
+            return True
+        if not client.token or self._parts is None:
+            return False
+        reviews = self._parts.service.reviews
+        try:
+            return await reviews.may_scrape(await reviews.viewer(client.token))
+        except AccessDenied:
+            return False
+        except (Unreachable, LimitReached) as error:
+            raise PlatformUnreachable(str(error)) from error
+
+    def _tls(self) -> TlsFiles:
+        listen = self.settings.listen
+        if not (listen.certificate and listen.key):
+            raise InternalError("TLS without certificates was not refused with the settings")
+        return TlsFiles(listen.certificate, listen.key, listen.client_ca)
+
+
+class _Parts:
+    """What is made around an open store."""
+
+    def __init__(
+        self, settings: Settings, store: AsyncStore, platform: Platform, authority: Authority | None
+    ) -> None:
+        memory, collector = settings.memory, settings.collector
+        self._store = store
+        self._counted: tuple[float, StoreFigures] | None = None
+        self.service = CollectorService(
+            store,
+            platform,
+            authority,
+            ServiceBounds(
+                agents=memory.agents,
+                node_names=collector.node_names,
+                connection=ConnectionBounds(window=memory.window),
+                ingest=IngestBounds(pending_bytes=memory.pending),
+                records=RecordsBounds(
+                    watches=memory.watches,
+                    watches_of_person=memory.watches_of_person,
+                    recheck_seconds=collector.recheck,
+                ),
+            ),
+            changed=self._sightings_changed,
+        )
+        self.publisher = Publisher(
+            store,
+            platform,
+            _policy(settings),
+            version=__version__,
+            connected=lambda: {each.node for each in self.service.agents()},
+            changed=self._records_changed,
+            store_full=lambda: self.service.figures.full,
+        )
+
+    def recordings_changed(self) -> None:
+        """As `Platform.run` calls it."""
+        self.publisher.recordings_changed()
+        self.service.recordings_changed()
+
+    def _sightings_changed(self, recordings: frozenset[str]) -> None:
+        self.publisher.sightings_changed(recordings)
+
+    def _records_changed(self, recordings: frozenset[str] | None) -> None:
+        self.service.records_changed(recordings)
+        if recordings is None:  # saved, deleted or forgotten in the store
+            self.service.recordings_changed()
+
+    async def store_figures(self) -> StoreFigures | None:
+        """Of the last seconds; None: the store cannot be asked."""
+        now = time.monotonic()
+        if self._counted is None or now - self._counted[0] > FIGURES:
+            try:
+                self._counted = now, await self._store.figures()
+            except RecorderError:
+                return None
+        return self._counted[1]
+
+
+def _policy(settings: Settings) -> ResultPolicy:
+    results = settings.results
+    return ResultPolicy(
+        namespace_prefix=results.namespace_prefix,
+        of_recording=results.of_recording,
+        settle=results.settle,
+        first_write=results.first_write,
+        last_write=results.last_write,
+        accept_unconfirmed=results.accept_unconfirmed,
+        lost=results.lost,
+        linger=results.linger,
+    )
+
+
+def _first(error: BaseException) -> BaseException:
+    """Of a group, which a TaskGroup raises: its first error, which the others came of."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

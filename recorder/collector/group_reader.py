@@ -1,0 +1,80 @@
+"""Reads the sightings of groups, and makes their results."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, Protocol
+
+from recorder.collector.drafts import Draft, Group, ResultKey, counts, group_of
+from recorder.collector.result_writer import Made, make
+from recorder.collector.store.sighting import Confirmation, Sighting
+from recorder.model.recording import Recording
+
+__all__ = ["GroupReader", "SightingStore"]
+
+_PAGE: Final = 500
+# Below it, results are made in the event loop: to hand them to a thread would take longer.
+_FEW: Final = 64
+
+
+class SightingStore(Protocol):
+    """What is asked of the store."""
+
+    async def sightings(
+        self,
+        recording: str,
+        *,
+        container: str | None = None,
+        first_sights: bool = True,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> Sequence[Sighting]:
+        """Return sightings by id, above `after`."""
+
+
+class GroupReader:
+    """`accept`: whose sightings count; `version`: this program's, for the results."""
+
+    def __init__(self, store: SightingStore, accept: frozenset[Confirmation], version: str) -> None:
+        self._store = store
+        self._accept = accept
+        self._version = version
+
+    async def read(
+        self, recording: Recording, container: str, groups: Collection[Group]
+    ) -> dict[Group, list[Sighting]]:
+        """Return what counts of some groups, which are all of one container's name."""
+        found: dict[Group, list[Sighting]] = {group: [] for group in groups}
+        after = 0
+        while True:
+            page = await self._store.sightings(
+                recording.id, container=container, first_sights=False, after=after, limit=_PAGE
+            )
+            for each in page:
+                group = group_of(recording, container, each.observation.identity.pod, each.placement)
+                if group in found and counts(each, self._accept):
+                    found[group].append(each)
+            if len(page) < _PAGE:
+                return found
+            after = page[-1].id
+
+    async def make(
+        self,
+        recording: Recording,
+        sightings: Sequence[Sighting],
+        *,
+        final: Callable[[Draft], bool],
+        name: Callable[[ResultKey], str],
+    ) -> list[Made]:
+        """Return the results that these sightings make, by key; a whole one before its partial ones.
+
+        final: whether a result's state is final; name: how it is called, as far as is known.
+        """
+
+        def made() -> list[Made]:
+            return make(
+                recording, sightings, accept=self._accept, final=final, name=name, version=self._version
+            )
+
+        return await asyncio.to_thread(made) if len(sightings) > _FEW else made()

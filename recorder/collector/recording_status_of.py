@@ -1,0 +1,297 @@
+"""The status of a recording, from what is known of it. Pure; each message says what a person can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from recorder.collector.drafts import ResultKey
+from recorder.collector.result_object import SERVED_KINDS
+from recorder.collector.result_summary import ResultSummary
+from recorder.model.ledger import CAUSES, Ledger
+from recorder.model.recording import Recording, RefusedRecording
+from recorder.model.recording_status import Condition, RecordingStatus, ResultStatus
+from recorder.model.result import Edit
+from recorder.profiles.result_marks import EDITED, STATE_FINAL
+
+__all__ = ["MAX_ACTIVE", "Circumstances", "Reported", "recording_status", "refused_status"]
+
+MAX_ACTIVE: Final = 100
+"""How many of the workloads that are recorded now are shown."""
+MAX_CAUSES: Final = 32
+"""How many causes of the ledger are shown; known ones first."""
+MAX_MESSAGE: Final = 2048
+"""Characters of a condition's message; the API takes 32,768."""
+# How many of a list's items are written out in a message.
+_MAX_ITEMS: Final = 5
+# Characters of a text that comes from elsewhere.
+_MAX_TEXT: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A result as the status has to show it.
+
+    name: the object's; empty while there is none, for the reason `waiting`. state: recording,
+    final. active: pods (else containers) that run now. edits: fields that somebody took.
+    """
+
+    key: ResultKey
+    name: str
+    state: str
+    summary: ResultSummary
+    active: tuple[str, ...] = ()
+    waiting: str = ""
+    edits: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What besides its results decides how a recording goes.
+
+    agents: how many are connected. store_full: why the store takes nothing more, or empty.
+    not_recorded: containers that were asked for and cannot be recorded, with the reason.
+    refused: reports that were not believed, by reason. missing: containers of which nothing is in
+    a result, since their pod was gone when the platform was asked for it. withheld: results that
+    are not published, being more than `limit`. trouble: what the platform refuses, by result.
+    """
+
+    agents: int = 0
+    store_full: str = ""
+    not_recorded: tuple[tuple[str, str], ...] = ()
+    refused: Mapping[str, int] = field(default_factory=dict, hash=False)
+    missing: int = 0
+    withheld: int = 0
+    limit: int = 100
+    trouble: tuple[tuple[str, str], ...] = ()
+
+
+def recording_status(
+    recording: Recording, reported: Iterable[Reported], circumstances: Circumstances
+) -> RecordingStatus:
+    """Return the status of a recording that is done, or whose kind is not served yet."""
+    results = sorted(reported, key=lambda each: each.key)
+    conditions = [_ready(recording, results, circumstances)]
+    if recording.kind in SERVED_KINDS:
+        conditions.append(_complete(results, circumstances))
+    return _status(recording.generation, conditions, results, circumstances)
+
+
+def refused_status(
+    refused: RefusedRecording,
+    reported: Iterable[Reported] = (),
+    circumstances: Circumstances = Circumstances(),
+) -> RecordingStatus:
+    """Return the status of a recording that is not done; with the results of a time when it was."""
+    results = sorted(reported, key=lambda each: each.key)
+    conditions = [_condition("Ready", False, refused.reason, refused.message)]
+    if results:
+        conditions.append(_complete(results, circumstances))
+    return _status(refused.generation, conditions, results, circumstances)
+
+
+def _status(
+    generation: int,
+    conditions: list[Condition],
+    results: Sequence[Reported],
+    circumstances: Circumstances,
+) -> RecordingStatus:
+    conditions += _edited(results)
+    conditions += _limit_reached(circumstances)
+    whole = _whole(results)
+    return RecordingStatus(
+        observed_generation=generation,
+        conditions=tuple(conditions),
+        active_workloads=_active(results)[:MAX_ACTIVE],
+        results=tuple(_result(each) for each in whole if each.name),
+        ledger=_shown_ledger(_ledger(whole)),
+    )
+
+
+def _result(each: Reported) -> ResultStatus:
+    return ResultStatus(
+        kind=each.key.kind,
+        name=each.name,
+        container=_cut(each.key.container),
+        state=each.state,
+        syscalls=each.summary.syscalls,
+        denied=each.summary.denied,
+        coverage=each.summary.coverage,
+        verdict=_cut(each.summary.verdict),
+    )
+
+
+# --- conditions
+
+
+def _ready(recording: Recording, results: Sequence[Reported], circumstances: Circumstances) -> Condition:
+    """Whether containers are recorded now: True also if something is wrong with some of them."""
+    if recording.kind not in SERVED_KINDS:
+        served = ", ".join(SERVED_KINDS)
+        return _condition(
+            "Ready",
+            False,
+            "KindNotServed",
+            f"results of the kind {recording.kind} are not made by this version, which makes {served}:"
+            " record one of these, or upgrade",
+        )
+    if circumstances.store_full:
+        return _condition(
+            "Ready",
+            False,
+            "StoreFull",
+            f"the collector's store takes nothing more: {_cut(circumstances.store_full)}; what the agents"
+            " have seen waits with them until there is room",
+        )
+    if not circumstances.agents:
+        return _condition(
+            "Ready",
+            False,
+            "NoAgent",
+            "no agent is connected, so nothing new is heard of; look whether the agent runs on the nodes, and"
+            " what its log says of the collector",
+        )
+    problems = list(_problems(results, circumstances))
+    progress = _progress(results)
+    if problems:
+        return _condition("Ready", True, "Degraded", "; ".join([*problems, progress]))
+    active = _active(results)
+    reason = "Recording" if active else "Recorded" if _whole(results) else "Waiting"
+    return _condition("Ready", True, reason, progress)
+
+
+def _progress(results: Sequence[Reported]) -> str:
+    whole, active = _whole(results), _active(results)
+    if not whole and not active:
+        return (
+            "no container that matches has been seen yet: start the workload, or look at podSelector and"
+            " containers"
+        )
+    made = [each for each in whole if each.name]
+    final = sum(each.state == STATE_FINAL for each in made)
+    said = f"{_number(len(active), 'workload')} recorded now; {_number(len(made), 'result')}, {final} final"
+    waiting = sorted({each.waiting for each in whole if not each.name and each.waiting})
+    return "; ".join([said, *_listed(waiting)])
+
+
+def _problems(results: Sequence[Reported], circumstances: Circumstances) -> Iterator[str]:
+    if circumstances.not_recorded:
+        yield "not recordable: " + ", ".join(
+            _listed(f"{container} ({reason})" for container, reason in sorted(circumstances.not_recorded))
+        )
+    if circumstances.trouble:
+        yield "not published: " + ", ".join(
+            _listed(f"{name} ({reason})" for name, reason in sorted(circumstances.trouble))
+        )
+    if circumstances.refused:
+        told = (f"{reason} ({count})" for reason, count in sorted(circumstances.refused.items()))
+        yield "reports that were not believed: " + ", ".join(_listed(told))
+    if circumstances.missing:
+        yield (
+            f"{_number(circumstances.missing, 'container')} not in any result, since the pod was gone before"
+            " it could be confirmed: let pods exist a moment longer, or set results.accept_unconfirmed"
+        )
+    lossy = [each for each in _whole(results) if not Ledger(each.summary.ledger).verdict.complete]
+    if lossy:
+        yield f"{_number(len(lossy), 'result')} lossy: see the condition Complete"
+
+
+def _complete(results: Sequence[Reported], circumstances: Circumstances) -> Condition:
+    whole = _whole(results)
+    losses = Ledger(_ledger(whole)).losses()
+    missed = [
+        text
+        for text, count in (
+            ("containers that cannot be recorded", len(circumstances.not_recorded)),
+            ("containers whose pod nobody could confirm", circumstances.missing),
+        )
+        if count
+    ]
+    if losses or missed:
+        told = [*(_loss(cause, count) for cause, count in _known_first(losses)), *missed]
+        return _condition("Complete", False, "Lossy", "something is missing: " + "; ".join(_listed(told)))
+    if not whole:
+        return _condition("Complete", False, "NothingRecorded", "nothing was recorded yet")
+    return _condition("Complete", True, "NothingLost", "nothing that happened while it was recorded was lost")
+
+
+def _loss(cause: str, count: int) -> str:
+    known = CAUSES.get(cause)
+    if known is None:
+        return f"{cause} {count} (a newer agent's; see its documentation)"
+    return f"{cause} {count} ({known.meaning}: {known.remedy})"
+
+
+def _edited(results: Sequence[Reported]) -> Iterator[Condition]:
+    edited = [each for each in results if each.edits and each.name]
+    if not edited:
+        return
+    told = []
+    for each in edited:
+        taken = ", ".join(_listed(f"{edit.field} by {edit.manager}" for edit in sorted(each.edits)))
+        told.append(f"{each.name}: {taken}")
+    yield _condition(
+        "Edited",
+        True,
+        "FieldsTaken",
+        f"{'; '.join(_listed(told))}. These fields stay as they are, whatever is seen; remove the annotation"
+        f" {EDITED} from the object to give them back",
+    )
+
+
+def _limit_reached(circumstances: Circumstances) -> Iterator[Condition]:
+    if circumstances.withheld:
+        yield _condition(
+            "LimitReached",
+            True,
+            "TooManyResults",
+            f"{_number(circumstances.withheld, 'result')} not published, since a recording has at most"
+            f" {circumstances.limit}; use mergeStrategy Containers, select fewer pods, or raise"
+            " results.of_recording",
+        )
+
+
+def _condition(kind: str, status: bool, reason: str, message: str) -> Condition:
+    plain = message.encode("utf-8", "backslashreplace").decode()
+    return Condition(
+        kind, status, reason, plain if len(plain) <= MAX_MESSAGE else plain[: MAX_MESSAGE - 3] + "..."
+    )
+
+
+# --- parts
+
+
+def _whole(results: Iterable[Reported]) -> list[Reported]:
+    """Without partial ones: what these have is in the merged one as well."""
+    return [each for each in results if not each.key.partial]
+
+
+def _active(results: Iterable[Reported]) -> tuple[str, ...]:
+    return tuple(sorted({name for each in results for name in each.active}))
+
+
+def _ledger(results: Iterable[Reported]) -> dict[str, int]:
+    return dict(sum((Ledger(each.summary.ledger) for each in results), Ledger()).counts)
+
+
+def _shown_ledger(ledger: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(_known_first(ledger)[:MAX_CAUSES]))
+
+
+def _known_first(ledger: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(ledger.items(), key=lambda item: (item[0] not in CAUSES, item[0]))
+
+
+def _listed(texts: Iterable[str]) -> list[str]:
+    kept = [_cut(each) for each in texts]
+    more = [f"and {len(kept) - _MAX_ITEMS} more"] if len(kept) > _MAX_ITEMS else []
+    return [*kept[:_MAX_ITEMS], *more]
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."

@@ -1,0 +1,251 @@
+"""One result at a time: made from sightings, named, applied, and noted in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, Final, Protocol
+
+from recorder.collector.drafts import Draft, ResultKey, drafts
+from recorder.collector.platform import Platform
+from recorder.collector.recording_events import RecordingEvents
+from recorder.collector.result_claim import Claim, Claims, ClaimStore
+from recorder.collector.result_names import same_subject
+from recorder.collector.result_object import NotYet, content_digest, result_object
+from recorder.collector.result_summary import ResultSummary, summary
+from recorder.collector.store.sighting import Confirmation, Sighting
+from recorder.collector.store.stored import StoredResult
+from recorder.model.ledger import Ledger
+from recorder.model.recording import Recording
+from recorder.model.result import Application, Outcome, ResultObject
+from recorder.profiles.result_marks import STATE_FINAL, STATE_RECORDING
+
+__all__ = ["Made", "ResultStore", "ResultWriter", "Writing", "Written", "make"]
+
+# How often a name may be somebody else's by the time that it is used.
+_ATTEMPTS: Final = 3
+_UNHEARD: Final = Application(Outcome.CREATED)
+
+
+class ResultStore(ClaimStore, Protocol):
+    """What is asked of the store."""
+
+    async def save_result(self, result: StoredResult) -> None:
+        """Keep how it was written; StoreFull."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A result as it shall be, or why there is none. `final`: of its state."""
+
+    draft: Draft
+    content: ResultObject | NotYet
+    digest: str
+    summary: ResultSummary
+    final: bool
+
+    @property
+    def key(self) -> ResultKey:
+        """Of the result."""
+        return self.draft.key
+
+
+class Written(Enum):
+    """What became of it."""
+
+    SAME = "same"  # nothing was to be written
+    WROTE = "wrote"
+    NOT_YET = "not yet"  # nothing is there to publish
+    SUPERSEDED = "superseded"  # it is not this recording's to write any more
+    TROUBLE = "trouble"  # the platform does not take it
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The answer. `row`: as the store has it now; `message`: of NOT_YET and TROUBLE."""
+
+    written: Written
+    row: StoredResult | None
+    message: str = ""
+
+
+def make(
+    recording: Recording,
+    sightings: Iterable[Sighting],
+    *,
+    accept: frozenset[Confirmation],
+    final: Callable[[Draft], bool],
+    name: Callable[[ResultKey], str],
+    version: str,
+) -> list[Made]:
+    """Return the results that sightings make, sorted by key; pure, and long for thousands of sightings."""
+    made = []
+    for draft in drafts(recording, sightings, accept=accept):
+        done = final(draft)
+        content = result_object(recording, draft, name(draft.key), final=done, version=version)
+        digest = "" if isinstance(content, NotYet) else content_digest(content)
+        made.append(Made(draft, content, digest, summary(draft), done))
+    return made
+
+
+class ResultWriter:
+    """Writes results. `version`: of this program, for the objects' annotations."""
+
+    def __init__(
+        self, platform: Platform, store: ResultStore, claims: Claims, events: RecordingEvents, version: str
+    ) -> None:
+        self._platform = platform
+        self._store = store
+        self._claims = claims
+        self._events = events
+        self._version = version
+        self.writes = 0
+        self.creations = 0
+        self.refusals = 0
+
+    async def write(
+        self,
+        recording: Recording,
+        made: Made,
+        row: StoredResult | None,
+        more: Mapping[str, Any],
+        *,
+        again: bool = False,
+        deleted: bool = False,
+    ) -> Writing:
+        """Publish a result, if its content differs from what was written last.
+
+        more: what the store keeps with it. again: somebody touched the object, so it is applied in any
+        case. deleted: the recording is gone, so an object that is gone as well is not made again.
+        PlatformUnreachable and StoreFull: it can be called again, and will find what was done.
+        """
+        if isinstance(made.content, NotYet):
+            return Writing(Written.NOT_YET, row, made.content.reason)
+        if row and row.uid and row.digest == made.digest and not again:
+            return Writing(Written.SAME, row)
+        if row and deleted and await self._is_removed(row):
+            gone = replace(row, uid="", state=STATE_FINAL)
+            if gone != row:
+                await self._store.save_result(gone)
+            return Writing(Written.SUPERSEDED, gone)
+        return await self._apply(recording, made, row, more)
+
+    async def remove(self, recording: Recording, row: StoredResult) -> None:
+        """Remove an object of ours, and forget it. PlatformUnreachable, StoreFull."""
+        uid = row.uid
+        if not uid:
+            published = await self._platform.result(row.kind, row.name)
+            if published and published.ours and same_subject(published.labels, recording.name, row.container):
+                uid = published.uid
+        if uid:
+            await self._platform.remove(row.kind, row.name, uid)
+        await self._store.remove_result(row)
+
+    async def _apply(
+        self, recording: Recording, made: Made, row: StoredResult | None, more: Mapping[str, Any]
+    ) -> Writing:
+        claim = Claim(row.name, row.uid, tuple(row.more.get("passed", ()))) if row and row.uid else None
+        for _ in range(_ATTEMPTS):
+            claim = claim or await self._claims.claim(recording, made.key)
+            if claim is None:
+                return self._all_taken(recording, made.key, row)
+            if claim.superseded:
+                return Writing(Written.SUPERSEDED, None)
+            if (
+                made.key.partial and not claim.uid
+            ):  # it is to be removed one day, also if nobody hears the answer
+                await self._store.save_result(replace(_saved(made, claim, _UNHEARD, more), digest=""))
+            answer = await self._platform.apply(self._named(recording, made, claim.name), claim.uid)
+            if answer.outcome is Outcome.REFUSED:
+                return self._refused(recording, claim.name, row, answer.message)
+            if answer.outcome is not Outcome.TAKEN:
+                break
+            claim = None
+        if claim is None:
+            return Writing(Written.TROUBLE, row, "objects of its names are made and removed by somebody else")
+        saved = _saved(made, claim, answer, more)
+        if saved != row:
+            await self._store.save_result(saved)
+        self.writes += 1
+        self.creations += answer.outcome is Outcome.CREATED
+        self._tell(recording, made, row, saved)
+        return Writing(Written.WROTE, saved)
+
+    async def _is_removed(self, row: StoredResult) -> bool:
+        """A row without an object is of one that was removed after its recording, and stays so."""
+        return not row.uid or await self._platform.result(row.kind, row.name) is None
+
+    def _named(self, recording: Recording, made: Made, name: str) -> ResultObject:
+        content = made.content
+        if isinstance(content, ResultObject) and content.name != name:
+            content = result_object(recording, made.draft, name, final=made.final, version=self._version)
+        assert isinstance(content, ResultObject)  # noqa: S101 -- whether there is one does not depend on its name
+        return content
+
+    def _tell(self, recording: Recording, made: Made, row: StoredResult | None, saved: StoredResult) -> None:
+        said, name = self._events, saved.name
+        passed = ", ".join(saved.more["passed"])
+        if passed and (row is None or row.name != name):
+            said.tell(
+                recording.name,
+                "NameTaken",
+                f"the result of the container {saved.container} is called {name}, since {passed} is somebody"
+                " else's",
+                warning=True,
+                once=name,
+            )
+        taken = set(saved.edits) - set(row.edits if row else ())
+        if taken:
+            fields = ", ".join(f"{each.field} by {each.manager}" for each in sorted(taken))
+            said.tell(
+                recording.name,
+                "Edited",
+                f"{name}: taken over: {fields}; left as they are from now on",
+                warning=True,
+                once=f"{name} {fields}",
+            )
+        if saved.more["lossy"] and not (row and row.more.get("lossy")) and not made.key.partial:
+            said.tell(
+                recording.name,
+                "Loss",
+                f"{name}: {made.summary.verdict}; see the condition Complete",
+                warning=True,
+                once=name,
+            )
+
+    def _all_taken(self, recording: Recording, key: ResultKey, row: StoredResult | None) -> Writing:
+        names = ", ".join(self._claims.names(recording, key))
+        message = f"there are objects of somebody else of all names that it may have: {names}; remove one"
+        self._events.tell(recording.name, "NameTaken", message, warning=True, once=names)
+        self.refusals += 1
+        return Writing(Written.TROUBLE, row, message)
+
+    def _refused(self, recording: Recording, name: str, row: StoredResult | None, message: str) -> Writing:
+        self._events.tell(
+            recording.name, "NotPublished", f"{name} is refused: {message}", warning=True, once=message
+        )
+        self.refusals += 1
+        return Writing(Written.TROUBLE, row, message)
+
+
+def _saved(made: Made, claim: Claim, answer: Application, more: Mapping[str, Any]) -> StoredResult:
+    key = made.key
+    kept = {"passed": list(claim.passed), "lossy": _lossy(made.summary), "summary": made.summary.to_json()}
+    return StoredResult(
+        recording=key.recording,
+        kind=key.kind,
+        container=key.container,
+        suffix=key.suffix,
+        partial=key.partial,
+        name=claim.name,
+        uid=answer.uid,
+        state=STATE_FINAL if made.final else STATE_RECORDING,
+        digest=made.digest,
+        edits=answer.edits,
+        more={**more, **kept},
+    )
+
+
+def _lossy(figures: ResultSummary) -> bool:
+    return not Ledger(figures.ledger).verdict.complete

@@ -1,0 +1,1 @@
+"""Kubernetes: recordings watched, pods confirmed, profiles applied, tokens reviewed."""

@@ -1,0 +1,144 @@
+"""The fields of a result that the recorder applies, and what became of them in the hands of others.
+
+A field is a key of `spec`, a label or an annotation. A list is one field, also where the API
+owns its items one by one: a person who takes an item out of a list decided about the list, and
+applying it again would put the item back without any conflict. So what was applied is
+kept as digests in an annotation, and compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from recorder.kube.edited import edits_of
+from recorder.kube.ownership import Path, claimants, latest_manager
+from recorder.model.result import Edit, ResultObject
+from recorder.profiles.annotations import PREFIX
+from recorder.profiles.result_marks import EDITED
+
+__all__ = [
+    "APPLIED",
+    "Fields",
+    "applied_annotation",
+    "conflict_name",
+    "fields_of",
+    "given_back",
+    "kept_value",
+    "name_of",
+    "paths_of",
+    "standing_edits",
+]
+
+APPLIED: Final = f"{PREFIX}/applied"
+"""Digests of the fields as they were last applied; JSON."""
+
+Fields = dict[Path, Any]
+"""Values by path."""
+
+
+def fields_of(result: ResultObject) -> Fields:
+    """All that is applied of a result, but its own bookkeeping (APPLIED, EDITED)."""
+    return {
+        **{("spec", key): value for key, value in result.spec.items()},
+        **{("metadata", "labels", key): value for key, value in result.labels.items()},
+        **{
+            ("metadata", "annotations", key): value
+            for key, value in result.annotations.items()
+            if key not in (APPLIED, EDITED)
+        },
+    }
+
+
+def name_of(path: Path) -> str:
+    """As a person reads it: spec.syscalls, metadata.labels[KEY]."""
+    return f"{'.'.join(path[:-1])}[{path[-1]}]" if path[0] == "metadata" else ".".join(path)
+
+
+def _digest(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = sorted(value)  # a set: the API server orders it by when an item came
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def applied_annotation(fields: Fields, edits: Iterable[Edit]) -> str:
+    """The digests of what is applied now, and the names of what is not, being somebody's.
+
+    Of annotations there are none: they are not what a person edits.
+    """
+    digests = {name_of(path): _digest(value) for path, value in fields.items() if path[1] != "annotations"}
+    said = {"fields": digests, "edited": sorted(each.field for each in edits)}
+    return json.dumps(said, sort_keys=True, separators=(",", ":"))
+
+
+def _annotations(live: Mapping[str, Any]) -> Mapping[str, str]:
+    return live["metadata"].get("annotations") or {}
+
+
+def _applied(live: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """What APPLIED says; nothing if a person wrote something else there."""
+    try:
+        said = json.loads(_annotations(live).get(APPLIED, "{}"))
+        return dict(said.get("fields", {})), [str(each) for each in said.get("edited", ())]
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return {}, []
+
+
+def standing_edits(live: Mapping[str, Any], manager: str) -> tuple[Edit, ...]:
+    """What people changed, and what they took before and did not give back; sorted."""
+    edits = {each.field: each for each in edits_of(_annotations(live).get(EDITED, ""))}
+    managed = live["metadata"].get("managedFields") or []
+    for name, digest in _applied(live)[0].items():
+        path = _path(name)
+        if path and name not in edits and _digest(kept_value(live, path)) != digest:
+            edits[name] = Edit(name, _who(managed, path, manager))
+    return tuple(sorted(edits.values()))
+
+
+def given_back(live: Mapping[str, Any]) -> list[str]:
+    """The names of fields that were somebody's, now that a person removed the annotation that says so."""
+    return [] if EDITED in _annotations(live) else _applied(live)[1]
+
+
+def kept_value(live: Mapping[str, Any], path: Path) -> Any:
+    """A field as it is; None if it is not there."""
+    node: Any = live
+    for name in path:
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node
+
+
+def paths_of(names: Iterable[str]) -> list[Path]:
+    """The paths of names that `name_of` made."""
+    return [path for path in map(_path, names) if path]
+
+
+def conflict_name(text: str, fields: Fields) -> str:
+    """The name of the field that a cause of a conflict speaks of; empty if it is none of these.
+
+    The API server writes `.spec.syscalls`, `.metadata.labels.KEY`, and more behind it for a part.
+    """
+    best: Path = ()
+    for path in fields:
+        at = "." + ".".join(path)
+        if (text == at or text.startswith((f"{at}.", f"{at}["))) and len(path) >= len(best):
+            best = path
+    return name_of(best) if best else ""
+
+
+def _who(managed: Sequence[Mapping[str, Any]], path: Path, manager: str) -> str:
+    claims = claimants(managed, path, manager)
+    return ", ".join(claims) or latest_manager(managed, manager) or "unknown"
+
+
+def _path(name: str) -> Path:
+    if name.startswith("spec."):
+        return ("spec", name.removeprefix("spec."))
+    for where in ("labels", "annotations"):
+        start = f"metadata.{where}["
+        if name.startswith(start) and name.endswith("]"):
+            return ("metadata", where, name[len(start) : -1])
+    return ()

@@ -1,0 +1,56 @@
+"""The labels and annotations by which a published result is known, and what they say."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from recorder.profiles.annotations import PREFIX
+
+__all__ = [
+    "ASKED",
+    "COLLECTOR_VERSION",
+    "CONTAINER_LABEL",
+    "COVERAGE",
+    "EDITED",
+    "NAMESPACE_LABEL",
+    "OWNER",
+    "PARTIAL_LABEL",
+    "RECORDED_BY",
+    "RECORDING_LABEL",
+    "RECORDS",
+    "STATE",
+    "STATE_FINAL",
+    "STATE_RECORDING",
+]
+
+_SPO: Final = "spo.x-k8s.io"
+
+RECORDING_LABEL: Final = f"{_SPO}/recording-id"
+CONTAINER_LABEL: Final = f"{_SPO}/container-id"
+NAMESPACE_LABEL: Final = f"{_SPO}/recording-namespace"
+PARTIAL_LABEL: Final = f"{_SPO}/partial"
+"""Labels of the API's first user, the Security Profiles Operator; its own objects bear them as well."""
+
+COVERAGE: Final = f"{_SPO}/syscall-coverage"
+"""JSON: in how many of the merged records each name was seen."""
+
+RECORDED_BY: Final = f"{PREFIX}/recorded-by"
+OWNER: Final = "profile-recorder"
+"""The value of `RECORDED_BY`, and our field manager: both together make an object ours."""
+
+STATE: Final = f"{PREFIX}/state"
+STATE_RECORDING: Final = "recording"
+STATE_FINAL: Final = "final"
+"""Whether a container of the result still ran when it was written."""
+
+ASKED: Final = f"{PREFIX}/asked"
+"""`spec.recorder` of the recording: both values lead to the same record."""
+
+RECORDS: Final = f"{PREFIX}/records"
+"""How many records are merged in the result: one for each pod, with all runs of the container in it."""
+
+EDITED: Final = f"{PREFIX}/edited"
+"""JSON: the fields that somebody took. The platform writes it; whoever removes it gives them back."""
+
+COLLECTOR_VERSION: Final = f"{PREFIX}/collector-version"
+"""Of the program that wrote the object; `recorder-version` is that of the agents."""

@@ -1,0 +1,1 @@
+"""What the agent and the collector both stand on: settings, pages for machines, the process itself."""
