@@ -28,6 +28,10 @@ REMEMBERED = 60.0
 runtime, a part of this test, can be asked about in the meantime."""
 
 
+MET = {"queues", "first_sights"}
+"""Bounds that deaf clients and the flood are to meet: nothing of a record is lost by them."""
+
+
 @pytest.fixture
 def node(tmp_path, layout, built_programs) -> Iterator[SimulatedNode]:
     with simulated_node(tmp_path / "node", layout, built_programs) as made:
@@ -132,8 +136,8 @@ def test_within_the_budget(agent: AgentProcess, node: SimulatedNode, uplinked, s
             assert set(seen) == {each.id for each in own}
             for identity in seen.keys() & expected.keys():
                 assert problems(seen[identity], expected[identity]) == []
-    status = agent.status()
-    assert {each.name: each.refused for each in status.bounds if each.refused and each.name != "queues"} == {}
+    refused = {each.name for each in agent.status().bounds if each.refused}
+    assert refused <= MET
 
 
 def assert_recorded(
@@ -146,7 +150,8 @@ def assert_recorded(
         return wanted - {e.identity.container_id for e in collector.stored.values() if e.ended}
 
     try:
-        collector.wait_for(lambda collector: not lacking(collector), 60)
+        # each is synced to the disk, one after the other
+        collector.wait_for(lambda collector: not lacking(collector), 180)
     except AssertionError as error:
         known = {each.id for each in made}
         raise AssertionError(
