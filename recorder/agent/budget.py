@@ -22,8 +22,9 @@ __all__ = ["BASE_BYTES", "BOUNDS", "Bound", "BoundUse", "Budget", "Use", "bounds
 
 KIB, MIB = 1 << 10, 1 << 20
 
-BASE_BYTES = 54 * MIB
-"""Resident memory of an agent that does nothing: interpreter, grpc, libbpf, what is shared with others."""
+BASE_BYTES = 58 * MIB
+"""Resident memory of an agent that does nothing: interpreter, grpc, libbpf, what is shared with others; its
+connections to a runtime and a collector; its threads."""
 
 PROCESS_CAPTURES = 16
 """Processes that captures select by their ids, at a time."""
@@ -59,7 +60,7 @@ BOUNDS: Mapping[str, Bound] = _table(
     Bound(
         "slots",
         "containers",
-        6144,
+        7 * KIB,
         "what is recorded at a time, ended containers whose record is not handed on yet included",
         "a new container is not recorded: `slots_full`; a capture of it is refused (RESOURCE_EXHAUSTED)",
     ),
@@ -97,7 +98,7 @@ BOUNDS: Mapping[str, Bound] = _table(
     Bound(
         "containers",
         "containers",
-        4 * KIB,
+        5 * KIB,
         "containers that are known by name",
         "the new one has no name: it is recorded under its id, and no plan or selection by name finds it",
     ),
@@ -111,7 +112,7 @@ BOUNDS: Mapping[str, Bound] = _table(
     Bound(
         "captures",
         "captures",
-        4 * KIB,
+        8 * KIB,
         "captures at a time, those whose client is away included",
         "a new capture is refused (RESOURCE_EXHAUSTED)",
     ),
@@ -125,7 +126,7 @@ BOUNDS: Mapping[str, Bound] = _table(
     Bound(
         "streams",
         "calls",
-        40 * KIB,
+        44 * KIB,
         "calls of clients at a time, each on a connection of its own",
         "a new call is refused (RESOURCE_EXHAUSTED)",
     ),

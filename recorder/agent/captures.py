@@ -40,6 +40,8 @@ __all__ = ["Capture", "Captures"]
 
 _LOG = logging.getLogger(__name__)
 
+RESTS = 3
+"""Times as long as a look at all captures took is waited before the next."""
 AWAY = 120.0
 """Seconds that a capture goes on without its client."""
 
@@ -173,13 +175,8 @@ class Captures:
         self._most = most
         self._captures: dict[str, Capture] = {}
         self._others: set[Capture] = set()  # without a name
-        index.subscribe(self._look)
-
-    def _look(self) -> None:
-        """What a pod's capture waits for is a change of what the runtimes know."""
-        for each in self.all():
-            if each.connected and self.over(each):
-                each.changed.set()
+        self._known = asyncio.Event()  # something else than before, of containers
+        index.subscribe(self._known.set)
 
     def all(self) -> list[Capture]:
         """Those that are there, by their names, then those without."""
@@ -456,7 +453,24 @@ class Captures:
         return capture is not None
 
     async def run(self) -> None:
-        """Ends captures whose clients stay away, until cancelled."""
+        """Ends captures whose clients stay away, and tells those that are over, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._end_left())
+            group.create_task(self._follow_index())
+
+    async def _follow_index(self) -> None:
+        """What a pod's capture waits for is a change of what the runtimes know."""
+        while True:
+            await self._known.wait()
+            self._known.clear()
+            began = time.monotonic()
+            for each in self.all():
+                if each.connected and self.over(each):
+                    each.changed.set()
+            # all captures and all slots: many names that become known make few looks
+            await asyncio.sleep(RESTS * (time.monotonic() - began))
+
+    async def _end_left(self) -> None:
         while True:
             await asyncio.sleep(5)
             for each in list(self._captures.values()):

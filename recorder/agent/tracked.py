@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -106,7 +105,6 @@ class Tracked:
     observation: Observation | None = None  # of this revision, once it was made
     dirty: bool = True
     ended: bool = False
-    ending: asyncio.Event = field(default_factory=asyncio.Event)  # set with `ended`
     leaving: bool = False  # it is being dropped or handed on
 
     @property

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from recorder.agent.beginning import begin
 from recorder.agent.budget import Use
+from recorder.agent.naming import Naming
 from recorder.agent.observation import boot_id, observe, shared_losses
 from recorder.agent.roots import MODES, Roots
 from recorder.agent.spool import Entry, Spool
@@ -33,7 +35,6 @@ from recorder.model.errors import (
     BpfLimit,
     CgroupNotFound,
     RecorderError,
-    RuntimeUnreachable,
     SpoolFull,
     StorageError,
 )
@@ -49,7 +50,8 @@ SWEEP = 20  # ticks between two looks at every slot: what a lost event would hav
 REFRESH = 40  # ticks between two scans of the tree of cgroups
 LEAVING_LOOKS = 250
 UNKNOWN = 60.0  # seconds that a living container of which no runtime knows keeps its slot
-_AGAIN = (0.25, 10.0)  # seconds, from and to, between two questions to a runtime that did not answer
+RESTS = 3  # times as long as a look for containers took is waited before the next
+HANDED_ON = 64  # slots at a time: each is read in a thread, and all that is read is kept until then
 
 _PHASES = {mode: name for name, mode in MODES.items()}
 
@@ -81,6 +83,7 @@ class Tracker:
         self._mount = mount
         self._namespaces = namespaces
         self._roots = Roots(backend, mount)
+        self._naming = Naming(index, self)
         self._tracked: dict[tuple[int, int], Tracked] = {}
         self._by_cgroup: dict[int, Tracked] = {}
         self._askers: set[Asker] = set()
@@ -267,6 +270,8 @@ class Tracker:
         for container in list(self._index.containers().values()):
             if not container.cgroup_path or container.not_recordable or container.id in settled:
                 continue
+            if not os.path.isdir(f"{self._mount}{container.cgroup_path}"):
+                continue  # before all askers are asked: a runtime knows many that have ended
             place = place_of(container.cgroup_path, self._namespaces)
             subject = Subject(container.cgroup_path, place, container)
             wanted = [asker for asker in askers if asker.wants(subject)]
@@ -287,9 +292,9 @@ class Tracker:
             self._match(tracked)
 
     def _named(self) -> set[str]:
-        """Ids of the containers that have slots, and that askers were told of."""
-        subjects = (each.subject for each in self.tracked() if each.identified and not each.leaving)
-        return {each.container.id for each in subjects if each.container}
+        """Ids of the containers that have slots, and that askers were told of, or will be of their end."""
+        told = (each for each in self.tracked() if each.identified and (each.ended or not each.leaving))
+        return {each.subject.container.id for each in told if each.subject.container}
 
     # --- slots
 
@@ -340,8 +345,6 @@ class Tracker:
         )
         tracked.reading = reading
         tracked.ended = reading.ended
-        if tracked.ended:
-            tracked.ending.set()
         return tracked
 
     def _path_of(self, identity: int) -> str:
@@ -361,7 +364,7 @@ class Tracker:
         if tracked.identified:
             self._match(tracked)
         else:
-            self._start(self._identify(tracked))
+            self._naming.ask(tracked)
         self._tell()
 
     def _forget(self, tracked: Tracked) -> None:
@@ -386,46 +389,28 @@ class Tracker:
 
     # --- whose it is
 
-    async def _identify(self, tracked: Tracked) -> None:
-        """Until it is known whose it is, or that nobody knows any more."""
+    def holds(self, tracked: Tracked) -> bool:
+        """As naming.Slots."""
+        return self._tracked.get(tracked.key) is tracked
+
+    def worth(self, tracked: Tracked, since: float) -> bool:
+        """As naming.Slots."""
+        if self._restoring or any(each.wants(tracked.subject) for each in self._askers):
+            return True
+        return time.monotonic() - since < UNKNOWN and any(each.open for each in self._askers)
+
+    def named(self, tracked: Tracked, container: Container | None) -> None:
+        """As naming.Slots."""
         place = tracked.subject.place
-        if place is None:
-            tracked.identified = True
-            self._match(tracked)
-            self._settle(tracked)
-            return
-        delay, since = _AGAIN[0], time.monotonic()
-        while self._tracked.get(tracked.key) is tracked:
-            try:
-                container = await self._index.resolve(place)
-            except RuntimeUnreachable:
-                pass
-            else:
-                # asked for after its end, and not known: nobody will ever say. Or nobody waits for it:
-                # who asks later finds it running.
-                if container or tracked.ended or not self._may_be_wanted(tracked, since):
-                    break
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await tracked.ending.wait()
-            delay = min(delay * 2, _AGAIN[1]) if not tracked.ended else _AGAIN[0]
-        else:
-            return
         tracked.identified = True
-        if container:
+        if place and container:
             tracked.subject = Subject(place.path, place, container)
-        elif any(asker.wants(tracked.subject) for asker in self._askers):
+        elif place and any(asker.wants(tracked.subject) for asker in self._askers):
             self.unnamed += 1
         tracked.changed()
         self._match(tracked)
         self._settle(tracked)
         self._tell()
-
-    def _may_be_wanted(self, tracked: Tracked, since: float) -> bool:
-        """Whether a container that its runtime does not know (yet) is worth its slot."""
-        if self._restoring or any(each.wants(tracked.subject) for each in self._askers):
-            return True
-        return time.monotonic() - since < UNKNOWN and any(each.open for each in self._askers)
 
     def _match(self, tracked: Tracked, askers: Collection[Asker] = ()) -> None:
         """Tell these askers of it, or all; what is not identified yet may still become somebody's."""
@@ -461,6 +446,7 @@ class Tracker:
             for task in (work, look, *self._tasks):
                 task.cancel()
             await asyncio.gather(work, look, *self._tasks, return_exceptions=True)
+            await self._naming.close()
 
     async def _follow(self) -> None:
         ticks = 0
@@ -482,10 +468,13 @@ class Tracker:
         while True:
             await self._look.wait()
             self._look.clear()
+            began = time.monotonic()
             try:
                 await self._find_running()
             except RecorderError as error:
                 _LOG.error("looking for containers: %s", error)
+            # all containers and all askers: many names that become known make few looks
+            await asyncio.sleep(RESTS * (time.monotonic() - began))
 
     async def _take(self, events: list[RingEvent]) -> None:
         for event in events:
@@ -523,8 +512,8 @@ class Tracker:
 
     def _end(self, tracked: Tracked) -> None:
         tracked.ended = True
-        tracked.ending.set()
         tracked.dirty = True
+        self._naming.ended(tracked)
         self._settle(tracked)
 
     def _sweep(self) -> None:
@@ -572,10 +561,10 @@ class Tracker:
     # --- ends
 
     async def _hand_on_all(self) -> None:
-        """One after the other, but all that came at once are dropped at once: each drop waits."""
+        """One after the other, but many that came at once are dropped at once: each drop waits."""
         while True:
             leaving = [await self._leaving.get()]
-            while not self._leaving.empty():
+            while len(leaving) < HANDED_ON and not self._leaving.empty():
                 leaving.append(self._leaving.get_nowait())
             try:
                 await self._hand_on(leaving)
@@ -640,8 +629,8 @@ class Tracker:
             each.identified = True
             each.leaving = True
         everything = list(self.tracked())
-        if everything:
-            await self._hand_on(everything)
+        for start in range(0, len(everything), HANDED_ON):
+            await self._hand_on(everything[start : start + HANDED_ON])
 
 
 def _container(state: TargetState, place: Place) -> Container:

@@ -148,6 +148,7 @@ class ContainerIndex:
     async def resolve(self, place: Place) -> Container | None:
         """Who has that cgroup. None: the runtimes say that they know none of that id (any more).
 
+        Of one that a list had, and that is gone before it could be asked for, it is what the list had.
         Raises RuntimeUnreachable if one that may know it does not answer. The same question at the same
         time is asked once.
         """
@@ -171,14 +172,19 @@ class ContainerIndex:
         followed = followed or self._followed
         deadline = time.monotonic() + self._settle
         delay = 0.01
+        listed: Container | None = None
         while followed:
-            # before the question: what went after this was there to be asked for
-            there = await asyncio.to_thread(self._exists, place.path)
-            found = await self._ask_all(followed, place)
+            listed = self._containers.get(place.container_id, listed)
+            # whoever waits for its turn costs nothing but that
+            async with self._at_once:
+                # before the question: what went after this was there to be asked for
+                there = await asyncio.to_thread(self._exists, place.path)
+                found = await self._ask_all(followed, place)
             if found is not None:
                 return found
+            listed = self._containers.get(place.container_id, listed)
             if not there or time.monotonic() >= deadline:
-                return None
+                return _at(listed, place) if listed else None
             await asyncio.sleep(delay)
             delay = min(delay * 2, 0.5)
         return None
@@ -187,8 +193,7 @@ class ContainerIndex:
         unreachable: RuntimeUnreachable | None = None
         for each in followed:
             try:
-                async with self._at_once:
-                    found = await each.source.find(place.container_id)
+                found = await each.source.find(place.container_id)
             except RuntimeUnreachable as error:
                 unreachable = unreachable or error
                 each.signs.set()
@@ -317,7 +322,9 @@ class ContainerIndex:
         began = time.monotonic()
         source = followed.source
         listed = {each.id: each for each in await source.list()}
-        gone = [each for each in followed.ids - set(listed) if self._stamps.get(each, 0) < began]
+        # what is asked for stays until the next list: its answer may be that nobody knows it any more
+        kept = self._questions.keys() | listed.keys()
+        gone = [each for each in followed.ids - kept if self._stamps.get(each, 0) < began]
         for container_id in gone:
             followed.ids.discard(container_id)
             self._containers.pop(container_id, None)

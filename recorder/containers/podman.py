@@ -2,7 +2,8 @@
 
 `containers.json` of the storage (containers/storage) names them when they are made; the directory of each
 below the run root has the pids of its monitor (conmon) and of its first process, and the OCI
-configuration has its cgroup. Labels and restarts are in libpod's own database alone, and not known here.
+configuration has its cgroup. Labels are in libpod's own database alone, as are restarts, which are not
+known here.
 
 Storages of users are written by those users: their files are read only if they are regular, of that user
 or root, and not too long; and a pid counts only if its cgroup is that of the container.
@@ -18,14 +19,16 @@ import pwd
 import re
 import stat
 import tomllib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recorder.containers import libpod_database
 from recorder.containers.container import Container, Manager
 from recorder.containers.cri_answer import image_digest_of
 from recorder.containers.oci_runtime import UNRECORDABLE, RuntimeVersions, handler_name
+from recorder.containers.pages import Damaged
 from recorder.containers.place import container_above, path_of_spec
 from recorder.containers.processes import cgroup_of
 from recorder.containers.source import SourceStatus
@@ -121,6 +124,7 @@ class PodmanSource:
         self._proc = proc
         self._endpoint = ", ".join(str(each.graph_root) for each in self._storages)[:1024]
         self._status = SourceStatus(self.name, "", self._endpoint, False, "it was not asked yet")
+        self._unlabelled = ""  # why labels are not known
 
     def status(self) -> SourceStatus:
         return self._status
@@ -138,7 +142,7 @@ class PodmanSource:
     def _read(self, wanted: str | None) -> list[_Found]:
         """All containers, or one. What a user's storage has is never a reason to say nothing of others."""
         found: dict[str, _Found] = {}
-        problem = ""
+        problem = self._unlabelled = ""
         failed = False
         for storage in self._storages:
             try:
@@ -148,7 +152,7 @@ class PodmanSource:
             except (OSError, _Unreadable) as error:
                 problem = problem or f"{storage.graph_root}: {error}"[:1024]
                 failed = failed or not storage.uid
-        self._status = SourceStatus(self.name, "", self._endpoint, not failed, problem)
+        self._status = SourceStatus(self.name, "", self._endpoint, not failed, problem or self._unlabelled)
         if failed and not found:
             raise RuntimeUnreachable(
                 f"podman's storage cannot be read: {problem}; it is read as root, and from a version "
@@ -189,6 +193,7 @@ class PodmanSource:
                 name,
                 Manager.PODMAN,
                 cgroup_path=path_of_spec(_text(linux, "cgroupsPath")),
+                labels=self._labels(storage, container_id),
                 image=_text(metadata, "image-name"),
                 image_digest=images.get(image_id, ""),
                 runtime=os.path.basename(program),
@@ -199,6 +204,15 @@ class PodmanSource:
             monitor,
             program,
         )
+
+    def _labels(self, storage: Storage, container_id: str) -> Mapping[str, str]:
+        """Without them a container still has its name: what is wrong with the database is in the status."""
+        databases = libpod_database.places(storage.graph_root, storage.run_root)
+        try:
+            return libpod_database.labels_of(container_id, databases, lambda path: self._open(storage, path))
+        except (OSError, Damaged, _Unreadable) as error:
+            self._unlabelled = f"labels are not known: {error}"[:1024]
+            return {}
 
     def _pid(self, storage: Storage, path: Path, container_id: str) -> int:
         text = self._text_of(storage, path)
@@ -248,18 +262,26 @@ class PodmanSource:
 
     def _text_of(self, storage: Storage, path: Path) -> str:
         """A file's contents; empty: there is none."""
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
+        descriptor = self._open(storage, path)
+        if descriptor is None:
             return ""
         with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, storage.uid):
-                raise _Unreadable(f"{path} is not a regular file of its storage's owner")
             data = file.read(MAX_FILE + 1)
         if len(data) > MAX_FILE:
             raise _Unreadable(f"{path} is longer than {MAX_FILE} bytes")
         return data.decode("utf-8", "replace")
+
+    def _open(self, storage: Storage, path: Path) -> int | None:
+        """A descriptor of a file that may be read; None: there is none."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, storage.uid):
+            os.close(descriptor)
+            raise _Unreadable(f"{path} is not a regular file of its storage's owner")
+        return descriptor
 
     # --- what the index asks
 

@@ -15,22 +15,26 @@ from tests.truth.calls import Call
 from tests.truth.programs import EXEC, rawsys_calls
 
 PLAYERS = 100
-REMEMBERED = 100
-"""Dead containers that the runtime still knows, as a kubelet leaves them to it for a while."""
+REMEMBERED = 5.0
+"""Seconds that the runtime still knows a dead container: a kubelet collects them once a minute."""
 
 
 @dataclass(slots=True)
 class Flood:
-    """`expected`: the workload of each container that ended, by its id. `limit`: so many and no more."""
+    """`expected`: the workload of each container that ended, by its id. `limit`: so many and no more.
+
+    `remembered`: seconds until the runtime forgets a dead one.
+    """
 
     node: SimulatedNode
     pod: SimulatedPod
     rate: float
     limit: int
+    remembered: float = REMEMBERED
     expected: dict[str, frozenset[Call]] = field(default_factory=dict)
     failures: list[Exception] = field(default_factory=list)
     hands: list[Hand] = field(default_factory=lambda: deal(PLAYERS, random.randrange(1 << 32)))
-    _dead: deque[SimulatedContainer] = field(default_factory=deque)
+    _dead: deque[tuple[float, SimulatedContainer]] = field(default_factory=deque)
     _begun: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -55,12 +59,14 @@ class Flood:
         container = self.node.container(self.pod)
         self.node.call(container, *hand)
         self.node.end(container)
+        forgotten = []
         with self._lock:
+            now = time.monotonic()
             self.expected[container.id] = rawsys_calls(hand) | EXEC
-            self._dead.append(container)
-            forgotten = self._dead.popleft() if len(self._dead) > REMEMBERED else None
-        if forgotten:
-            self.node.forget(forgotten)
+            self._dead.append((now, container))
+            while self._dead[0][0] < now - self.remembered:
+                forgotten.append(self._dead.popleft()[1])
+        self.node.forget(*forgotten)
 
     def stop(self) -> None:
         """No more come."""
@@ -71,9 +77,15 @@ THREADS = 3
 
 
 @contextmanager
-def flood(node: SimulatedNode, pod: SimulatedPod, rate: float = 1e6, limit: int = 1 << 30) -> Iterator[Flood]:
+def flood(
+    node: SimulatedNode,
+    pod: SimulatedPod,
+    rate: float = 1e6,
+    limit: int = 1 << 30,
+    remembered: float = REMEMBERED,
+) -> Iterator[Flood]:
     """Until `stop`, `limit`, or the end of the `with`; then all have ended."""
-    made = Flood(node, pod, rate, limit)
+    made = Flood(node, pod, rate, limit, remembered)
     workers = [threading.Thread(target=made.run, daemon=True) for _ in range(THREADS)]
     for each in workers:
         each.start()

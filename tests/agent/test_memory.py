@@ -23,6 +23,13 @@ pytestmark = pytest.mark.root
 
 OF_A_POD = 10
 CALLERS = 50
+REMEMBERED = 60.0
+"""Seconds that the runtime knows a dead container. Hundreds a second come and go here, which is more than the
+runtime, a part of this test, can be asked about in the meantime."""
+
+
+MET = {"queues", "first_sights"}
+"""Bounds that deaf clients and the flood are to meet: nothing of a record is lost by them."""
 
 
 @pytest.fixture
@@ -109,7 +116,7 @@ def test_within_the_budget(agent: AgentProcess, node: SimulatedNode, uplinked, s
         with (
             deaf(agent, pods, deafs),
             reading(agent, pods, captures) as streams,
-            flood(node, flooded, limit=short_lived) as short,
+            flood(node, flooded, limit=short_lived, remembered=REMEMBERED) as short,
         ):
             agent.wait_for(lambda status: len(status.captures) == captures + deafs)
             hands = deal(PLAYERS, 7)
@@ -129,8 +136,8 @@ def test_within_the_budget(agent: AgentProcess, node: SimulatedNode, uplinked, s
             assert set(seen) == {each.id for each in own}
             for identity in seen.keys() & expected.keys():
                 assert problems(seen[identity], expected[identity]) == []
-    status = agent.status()
-    assert {each.name: each.refused for each in status.bounds if each.refused and each.name != "queues"} == {}
+    refused = {each.name for each in agent.status().bounds if each.refused}
+    assert refused <= MET
 
 
 def assert_recorded(
@@ -143,7 +150,8 @@ def assert_recorded(
         return wanted - {e.identity.container_id for e in collector.stored.values() if e.ended}
 
     try:
-        collector.wait_for(lambda collector: not lacking(collector), 60)
+        # each is synced to the disk, one after the other
+        collector.wait_for(lambda collector: not lacking(collector), 180)
     except AssertionError as error:
         known = {each.id for each in made}
         raise AssertionError(

@@ -40,11 +40,15 @@ def podman(oci_runtime: str, layout: oci.Layout) -> Iterator[Podman]:
 
 @pytest.fixture
 def followed(agent: AgentProcess, podman: Podman, uplinked) -> Iterator[Collector]:
-    """The agent reads podman's storage, and follows a plan for two names outside of Kubernetes."""
+    """The agent reads podman's storage, and follows a plan for names and labels outside of Kubernetes."""
     agent.settings += ("--runtimes-podman", str(podman.folder / "root"))
     with uplinked(agent) as collector:
         agent.start()
-        new = plan(recording("it", containers=["it"]), recording("named", containers=["n-0", "n-1", "n-2"]))
+        new = plan(
+            recording("it", containers=["it"]),
+            recording("named", containers=["n-0", "n-1", "n-2"]),
+            recording("web", labels={"app": "web"}, expressions=[("tier", "In", ["front", "edge"])]),
+        )
         collector.send(new)
         assert agent.says(f"plan {new.revision}:")
         yield collector
@@ -88,3 +92,25 @@ def test_containers_of_podman(agent, followed, podman, rootfs):
     assert followed.recordings[seen.source] == {"it"}
     agent.wait_for(lambda status: slots_used(status) == 0)
     assert "other" not in {each.identity.name for each in followed.stored.values()}
+
+
+def test_containers_of_podman_by_their_labels(agent, followed, podman, rootfs):
+    """Those that a recording's selector takes, also one that ends at once; no others."""
+    cases = {
+        "front": ("app=web", "tier=front"),
+        "edge": ("app=web", "tier=edge", "other=label"),
+        "back": ("app=web", "tier=back"),
+        "db": ("app=db", "tier=front"),
+        "bare": (),
+    }
+    for name, labels in cases.items():
+        words = [word for each in labels for word in ("--label", each)]
+        run(podman, rootfs, f"l-{name}", ("/five",), *words).good()
+    for seen in ended(followed, "l-front", "l-edge"):
+        assert problems(seen, FIVE) == []
+        assert followed.recordings[seen.source] == {"web"}
+        labels = dict(each.split("=") for each in cases[seen.identity.name.removeprefix("l-")])
+        assert dict(seen.identity.labels) == labels
+    agent.wait_for(lambda status: slots_used(status) == 0)
+    names = {each.identity.name for each in followed.stored.values()}
+    assert names & {f"l-{name}" for name in cases} == {"l-front", "l-edge"}

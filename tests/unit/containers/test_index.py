@@ -347,6 +347,52 @@ def test_a_container_that_is_gone_is_none_at_once(tmp_path):
     with_index(test, tmp_path, settle=3600)
 
 
+def test_a_container_that_is_gone_is_what_a_list_had():
+    """One that was listed is named by that, also if lists without it come before the answer."""
+
+    class Slow(Manual):
+        async def find(self, container_id):
+            self.asked.append(asyncio.get_running_loop().create_future())
+            return await self.asked[-1]
+
+    async def body():
+        source = Slow(**{hex_id(1): made(1, "web", pid=0)})
+        index = ContainerIndex([source], limit=9, poll_seconds=0.01)
+        async with running(index):
+            await until(lambda: source.asked)  # for what the list does not have
+            source.containers = {}
+            asking = asyncio.create_task(index.resolve(place(hex_id(1))))
+            await until(lambda: len(source.asked) == 2)
+            source.asked[0].set_result(None)
+            await until(lambda: source.lists > 2)
+            source.asked[1].set_result(None)
+            found = await asyncio.wait_for(asking, 5)
+            assert (found.name, found.cgroup_path) == ("web", f"/k8s.io/{hex_id(1)}")
+            await until(lambda: index.find(hex_id(1)) is None)
+
+    asyncio.run(body())
+
+
+def test_a_container_that_is_listed_while_it_is_asked_for():
+    """It is gone when the answer comes, and named by the list."""
+
+    async def body():
+        source = Manual()
+        index = ContainerIndex([source], limit=9, poll_seconds=0.01)
+        async with running(index):
+            source.gate.clear()
+            asking = asyncio.create_task(index.resolve(place(hex_id(1))))
+            await until(lambda: source.asked)
+            source.containers = {hex_id(1): made(1, "web", pid=0)}
+            await until(lambda: index.find(hex_id(1)))
+            source.containers = {}
+            source.gate.set()
+            found = await asyncio.wait_for(asking, 5)
+            assert (found.name, found.cgroup_path) == ("web", f"/k8s.io/{hex_id(1)}")
+
+    asyncio.run(body())
+
+
 def test_a_sandbox_that_is_just_being_made(tmp_path):
     """containerd tells of a sandbox only when it has started: its cgroup is there before."""
 

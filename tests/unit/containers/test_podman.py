@@ -6,6 +6,7 @@ The shapes are those that podman 4.3 with containers/storage 1.43 wrote; tests/c
 import asyncio
 import json
 import os
+import sqlite3
 
 import pytest
 
@@ -53,6 +54,64 @@ def test_a_container(storage):
     assert found.cgroup_path == f"/libpod_parent/libpod-{hex_id(1)}"
     assert found.pid == 0
     assert asyncio.run(PodmanSource([storage]).list()) == []
+
+
+def labelled(path, labels):
+    """libpod's SQLite database with the configuration of one container."""
+    path.parent.mkdir(exist_ok=True)
+    made = sqlite3.connect(path)
+    made.execute(
+        "CREATE TABLE ContainerConfig(ID TEXT PRIMARY KEY NOT NULL, Name TEXT, PodID TEXT, JSON TEXT)"
+    )
+    made.execute(
+        "INSERT INTO ContainerConfig VALUES (?, 'web', NULL, ?)", (hex_id(1), json.dumps({"labels": labels}))
+    )
+    made.commit()
+    return made
+
+
+@pytest.mark.parametrize("place", ["root/db.sql", "root/libpod/db.sql", "run/db.sql"])
+def test_labels_of_a_newer_podman(storage, tmp_path, place):
+    """From SQLite, wherever its database is; what is no text is no label."""
+    labelled(tmp_path / place, {"app": "web", "number": 1})
+    assert dict(find(storage).labels) == {"app": "web"}
+    assert dict(find(storage, number=1).labels) == {"app": "web"}
+
+
+def test_labels_while_somebody_writes(storage, tmp_path):
+    """What a transaction that is not over has written does not count, and is waited for in vain."""
+    made = labelled(tmp_path / "root/db.sql", {"app": "web"})
+    made.execute("PRAGMA cache_size = 1")
+    made.execute("PRAGMA cache_spill = 1")
+    text = json.dumps({"labels": {"app": "other"}, "more": "x" * 100_000})
+    made.execute("UPDATE ContainerConfig SET JSON = ?", (text,))
+    assert (tmp_path / "root/db.sql-journal").exists()
+    source = PodmanSource([storage])
+    found = asyncio.run(source.find(hex_id(1)))
+    assert (found.name, dict(found.labels)) == ("web", {})
+    assert "written all the time" in source.status().problem
+    made.commit()
+    assert dict(asyncio.run(source.find(hex_id(1))).labels) == {"app": "other"}
+    assert source.status().problem == ""
+
+
+def test_a_database_that_is_none(storage, tmp_path):
+    """Bytes, a link to another's file, a pipe: the container has its name, and the status says why."""
+    database = tmp_path / "root/db.sql"
+    other = tmp_path / "other.sql"
+    labelled(other, {"app": "other"}).close()
+    for make in (
+        lambda: database.write_bytes(b"no database"),
+        lambda: database.symlink_to(other),
+        lambda: os.mkfifo(database),
+    ):
+        make()
+        source = PodmanSource([storage])
+        found = asyncio.run(source.find(hex_id(1)))
+        assert (found.name, dict(found.labels)) == ("web", {})
+        assert source.status().problem.startswith("labels are not known")
+        assert source.status().reachable
+        database.unlink()
 
 
 def test_what_it_does_not_know(storage):
