@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bpffs import bpffs_in
 from tests.command import Command
 from tests.truth import oci, programs
 
@@ -55,6 +56,13 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _refuse_skip(report)
     return report
+
+
+@pytest.fixture
+def bpffs(tmp_path: Path) -> Iterator[Path]:
+    """A bpffs that nobody else uses; what is pinned there is gone after the test."""
+    with bpffs_in(tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

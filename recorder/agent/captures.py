@@ -25,6 +25,7 @@ from recorder.agent.state import CaptureState, FollowedState
 from recorder.agent.tracked import Subject, Tracked
 from recorder.agent.tracker import Tracker
 from recorder.containers.cgroup import find_cgroup
+from recorder.containers.choice import SHORT_ID, PodChoice, called
 from recorder.containers.container import Container, Manager
 from recorder.containers.index import ContainerIndex
 from recorder.containers.place import place_of, unit_of
@@ -283,7 +284,7 @@ class Captures:
     async def _select(self, asked: pb.Selection, access: Access) -> Selection:
         match asked.WhichOneof("by"):
             case "pod":
-                return PodSelection(asked.pod.namespace, asked.pod.name, asked.pod.container)
+                return PodSelection(_pod(asked.pod))
             case "container":
                 if not self._visible(asked.container, access):
                     await self._index.refresh(LOOK)
@@ -295,19 +296,9 @@ class Captures:
             case _:
                 return ProcessSelection(asked.pid)
 
-    def _found(self, text: str) -> list[Container]:
-        return [
-            each
-            for each in self._index.containers().values()
-            if each.id == text
-            or (each.name == text and not each.sandbox)
-            or (len(text) >= SHORT and each.id.startswith(text))
-        ]
-
     def _visible(self, text: str, access: Access) -> list[Container]:
-        return [
-            each for each in self._found(text) if access.may_see(each.pod.namespace if each.pod else None)
-        ]
+        found = called(text, self._index.containers().values())
+        return [each for each in found if access.may_see(each.pod.namespace if each.pod else None)]
 
     def _select_container(self, text: str, access: Access) -> Selection:
         visible = self._visible(text, access)
@@ -317,12 +308,12 @@ class Captures:
                 for each in self._tracker.tracked()
                 if each.unknown and each.subject.place and each.subject.place.container_id.startswith(text)
             ]
-            if len(unnamed) == 1 and len(text) >= SHORT and access.may_host():
+            if len(unnamed) == 1 and len(text) >= SHORT_ID and access.may_host():
                 return ContainerSelection(unnamed[0], running=True)
             access.require_found(None, found=False)
             raise NotFound(f"no container {text}; see: recorder containers")
         if len({each.id for each in visible}) > 1:
-            ids = ", ".join(sorted(each.id[:SHORT] for each in visible)[:4])
+            ids = ", ".join(sorted(each.id[:SHORT_ID] for each in visible)[:4])
             raise InvalidFields(
                 [FieldError("selection.container", f"{text} is the name of several", f"choose one of {ids}")]
             )
@@ -431,7 +422,7 @@ class Captures:
         asked = state.request.selection
         match asked.WhichOneof("by"):
             case "pod":
-                return PodSelection(asked.pod.namespace, asked.pod.name, asked.pod.container)
+                return PodSelection(_pod(asked.pod))
             case "container":
                 running = any(
                     each.subject.place and each.subject.place.container_id == state.container_id
@@ -479,6 +470,10 @@ class Captures:
                     await self.end(each)
 
 
+def _pod(asked: pb.PodSelection) -> PodChoice:
+    return PodChoice(asked.namespace, asked.name, asked.container)
+
+
 def _id(request: pb.CaptureRequest, access: Access) -> str:
     """Nobody goes on with another client's capture by its name."""
     if not request.capture_id:
@@ -492,5 +487,3 @@ def _owner(access: Access) -> str:
 
 LOOK = 2.0
 """Seconds that runtimes have to tell of a container that is not known yet."""
-SHORT = 12
-"""Characters of an id that are enough, if no other container's begins so."""

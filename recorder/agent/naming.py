@@ -44,7 +44,7 @@ class _Question:
 
     tracked: Tracked
     since: float
-    delay: float = AGAIN[0]
+    delay: float
     listed: Container | None = None
     timer: asyncio.TimerHandle | None = None
 
@@ -61,7 +61,7 @@ class Naming:
 
     def ask(self, tracked: Tracked) -> None:
         """`Slots.named` is called in a later turn of the loop, once; never for a slot that was given back."""
-        self._put(_Question(tracked, time.monotonic()))
+        self._put(_Question(tracked, time.monotonic(), AGAIN[0]))
 
     def ended(self, tracked: Tracked) -> None:
         """It has ended: it is asked for at once, and what is said then is all that will ever be."""

@@ -79,7 +79,7 @@ class NodeAgent:
         self._tracker = Tracker(
             self._backend, self._index, self._spool, self._use, node=agent.node, mount=cgroup2_mount()
         )
-        self._processes = Processes(task_bounds_of(memory), agent.pins, node=agent.node)
+        self._processes = Processes(task_bounds_of(memory), agent.pins, self._use, node=agent.node)
         self._reports = Reports(self._spool, self._index, agent.node)
         self._reports.attach(self._tracker)
         self._captures = Captures(

@@ -10,18 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from recorder.agent.budget import Use
 from recorder.agent.observation import observe, shared_losses
 from recorder.agent.process_beginning import PHASES, begin_process
+from recorder.agent.sights import Sights
 from recorder.containers.running_process import find_process
 from recorder.kernel import pins
 from recorder.kernel.backend import Reading, Target
-from recorder.kernel.bitmap import call_of
 from recorder.kernel.layout import EventKind
 from recorder.kernel.libbpf_task_backend import LibbpfTaskBackend
 from recorder.kernel.spec import TaskBounds, tasks_spec
 from recorder.model.errors import BpfError, PinMismatch
 from recorder.model.ledger import Ledger
-from recorder.model.record import FirstSight, Identity, Observation, Outcome, SightKey
+from recorder.model.record import Identity, Observation
 
 __all__ = ["FOLDER", "Followed", "Follower", "Processes"]
 
@@ -51,16 +52,17 @@ class Followed:
     identity: Identity
     base: Ledger = field(default_factory=Ledger)
     followers: set[Follower] = field(default_factory=set)
-    sights: dict[SightKey, FirstSight] = field(default_factory=dict)
+    sights: Sights = field(default_factory=Sights)
     reading: Reading | None = None
 
 
 class Processes:
     """One slot for each process, however many captures follow it. Blocking where a walk over all tasks is."""
 
-    def __init__(self, bounds: TaskBounds, pinned: Path, *, node: str) -> None:
+    def __init__(self, bounds: TaskBounds, pinned: Path, use: Use, *, node: str) -> None:
         self._spec = tasks_spec(bounds)
         self._folder = pinned / FOLDER
+        self._use = use
         self._node = node
         self._backend: LibbpfTaskBackend | None = None
         self.adopted: frozenset[Target] = frozenset()
@@ -147,6 +149,9 @@ class Processes:
                 await asyncio.to_thread(backend.drop, *needless)
                 for target in needless:
                     await asyncio.to_thread(backend.release, target)
+            for each in self._followed:
+                if not each.followers:
+                    each.sights.forget(self._use)
             self._followed = [each for each in self._followed if each.followers]
             if not self._followed:
                 self._close()
@@ -202,10 +207,7 @@ class Processes:
         for event in backend.events():
             followed = by_key.get((event.slot, event.generation))
             if followed and event.kind == EventKind.EVENT_FIRST_SIGHT:
-                abi, number = call_of(event.bit)
-                key = SightKey(abi, event.phase, Outcome.ALLOWED, number)
-                sight = FirstSight(event.time_ns, event.comm)
-                followed.sights[key] = min(followed.sights.get(key, sight), sight)
+                followed.sights.see(event, self._use)
         for followed in self._followed:
             before, followed.reading = followed.reading, backend.read(followed.target)
             if followed.reading.ended:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from recorder.agent.tracked import Subject
+from recorder.containers.choice import PodChoice
 from recorder.containers.container import Container
 from recorder.rpc.v1 import agent_pb2 as pb
 
@@ -21,161 +21,105 @@ __all__ = [
 ]
 
 
-class Selection(Protocol):
-    """open: what it selects may be still to come. units: of systemd, that are to come."""
+class Selection:
+    """What a capture selects: something that is there, and that is over when it has ended."""
+
+    __slots__ = ()
 
     @property
-    def open(self) -> bool: ...
+    def open(self) -> bool:
+        """Whether what it selects may be still to come."""
+        return False
 
     @property
-    def units(self) -> frozenset[str]: ...
+    def units(self) -> frozenset[str]:
+        """Of systemd, that are to come."""
+        return frozenset()
 
     @property
-    def container_id(self) -> str: ...
+    def container_id(self) -> str:
+        """Of the one container that it selects; empty: it is none."""
+        return ""
 
     def wants(self, subject: Subject) -> bool:
         """Whether it selects this."""
+        raise NotImplementedError
 
     def over(self, containers: Iterable[Container]) -> bool:
-        """Whether, once all that was recorded has ended, nothing more can come."""
+        """Whether nothing more can come when all of it has ended: what begins again is another recording."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerSelection:
+class ContainerSelection(Selection):
     """One container by its whole id. `running`: it has its cgroup already."""
 
-    container_id: str
+    id: str
     running: bool
+
+    @property
+    def container_id(self) -> str:
+        """Its id."""
+        return self.id
 
     @property
     def open(self) -> bool:
         """Until it runs."""
         return not self.running
 
-    @property
-    def units(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
-
     def wants(self, subject: Subject) -> bool:
         """By its runtime's id."""
-        return bool(subject.place and subject.place.container_id == self.container_id)
-
-    def over(self, containers: Iterable[Container]) -> bool:
-        """One that is started again is another recording."""
-        return True
+        return bool(subject.place and subject.place.container_id == self.id)
 
 
 @dataclass(frozen=True, slots=True)
-class PodSelection:
+class PodSelection(Selection):
     """The containers of a pod, or one of them by its name; restarts as well."""
 
-    namespace: str
-    name: str
-    container: str = ""
-
-    @property
-    def container_id(self) -> str:
-        """Of no single container."""
-        return ""
+    choice: PodChoice
 
     @property
     def open(self) -> bool:
         """Always: a pod's containers come one after the other."""
         return True
 
-    @property
-    def units(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
-
     def wants(self, subject: Subject) -> bool:
         """By what the runtime says of the pod; never its sandbox."""
-        container = subject.container
-        return bool(container and self._of_pod(container) and not container.sandbox) and (
-            not self.container or (container is not None and container.name == self.container)
-        )
+        return subject.container is not None and self.choice.chooses(subject.container)
 
     def over(self, containers: Iterable[Container]) -> bool:
         """The pod is gone, its sandbox included."""
-        return not any(map(self._of_pod, containers))
-
-    def _of_pod(self, container: Container) -> bool:
-        pod = container.pod
-        return pod is not None and (pod.namespace, pod.name) == (self.namespace, self.name)
+        return not any(map(self.choice.has, containers))
 
 
 @dataclass(frozen=True, slots=True)
-class CgroupSelection:
+class CgroupSelection(Selection):
     """A cgroup that is there, with those below it."""
 
     path: str
-
-    @property
-    def container_id(self) -> str:
-        """Of no single container."""
-        return ""
-
-    @property
-    def open(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def units(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
 
     def wants(self, subject: Subject) -> bool:
         """By its path."""
         return subject.path == self.path
 
-    def over(self, containers: Iterable[Container]) -> bool:
-        """One of the same path that is made later is another."""
-        return True
-
 
 @dataclass(frozen=True, slots=True)
-class ProcessSelection:
+class ProcessSelection(Selection):
     """A process, and what it starts: followed by a kernel side of its own, in whichever cgroups."""
 
     pid: int
-
-    @property
-    def container_id(self) -> str:
-        """Of no container."""
-        return ""
-
-    @property
-    def open(self) -> bool:
-        """Never: it runs."""
-        return False
-
-    @property
-    def units(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
 
     def wants(self, subject: Subject) -> bool:
         """No cgroup's slot."""
         return False
 
-    def over(self, containers: Iterable[Container]) -> bool:
-        """A process that has ended is not started again."""
-        return True
-
 
 @dataclass(frozen=True, slots=True)
-class UnitSelection:
+class UnitSelection(Selection):
     """A systemd unit. `running`: it has its cgroup already."""
 
     unit: str
     running: bool
-
-    @property
-    def container_id(self) -> str:
-        """Of no single container."""
-        return ""
 
     @property
     def open(self) -> bool:
@@ -190,10 +134,6 @@ class UnitSelection:
     def wants(self, subject: Subject) -> bool:
         """By its name in the path."""
         return subject.unit == self.unit
-
-    def over(self, containers: Iterable[Container]) -> bool:
-        """Its next start is another recording."""
-        return True
 
 
 def shown(selection: pb.Selection) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from recorder.agent.sights import Sights
 from recorder.containers.container import Container, Manager
 from recorder.containers.place import Place
 from recorder.kernel.backend import Reading, Target
 from recorder.model.ledger import Ledger
-from recorder.model.record import FirstSight, Identity, Observation, SightKey, Source
+from recorder.model.record import Identity, Observation, Source
 
 __all__ = ["Asker", "Subject", "Tracked"]
 
@@ -99,7 +100,7 @@ class Tracked:
     base: Ledger = field(default_factory=Ledger)
     identified: bool = False
     askers: set[Asker] = field(default_factory=set)
-    sights: dict[SightKey, FirstSight] = field(default_factory=dict)
+    sights: Sights = field(default_factory=Sights)
     reading: Reading | None = None
     revision: int = 0  # rises with each change of what is seen
     observation: Observation | None = None  # of this revision, once it was made

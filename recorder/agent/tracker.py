@@ -27,7 +27,6 @@ from recorder.containers.container import Container
 from recorder.containers.index import ContainerIndex
 from recorder.containers.place import Place, place_of, unit_of
 from recorder.kernel.backend import Backend, Reading, Target
-from recorder.kernel.bitmap import call_of
 from recorder.kernel.layout import EventKind, SlotMode
 from recorder.kernel.ring import RingEvent
 from recorder.model.errors import (
@@ -39,7 +38,7 @@ from recorder.model.errors import (
     StorageError,
 )
 from recorder.model.ledger import Ledger
-from recorder.model.record import ContainerKind, FirstSight, Observation, Outcome, SightKey
+from recorder.model.record import ContainerKind, Observation
 
 __all__ = ["Tracker"]
 
@@ -371,7 +370,7 @@ class Tracker:
         self._tracked.pop(tracked.key, None)
         if self._by_cgroup.get(tracked.target.cgroup_id) is tracked:
             del self._by_cgroup[tracked.target.cgroup_id]
-        self._use.give("first_sights", len(tracked.sights))
+        tracked.sights.forget(self._use)
         if tracked.reading:
             self._children_refused += tracked.reading.ledger.counts.get("children_full", 0)
         if self.failed:
@@ -457,8 +456,10 @@ class Tracker:
                     await self._wake.wait()
             self._wake.clear()
             ticks += 1
-            await self._take(self._backend.events())
-            if ticks % SWEEP == 0 or self._backend.ledger().counts.get("ring_full", 0) != self._ring_full:
+            events = self._backend.events()
+            await self._take(events)
+            # events are lost only where others were in their way
+            if ticks % SWEEP == 0 or (events and self._lost_in_ring() != self._ring_full):
                 self._sweep()
             if self._stale_roots or ticks % REFRESH == 0:
                 await self._arm()
@@ -486,7 +487,8 @@ class Tracker:
                     if tracked is None:
                         self._begin(event.slot, event.generation)
                 case EventKind.EVENT_FIRST_SIGHT if tracked:
-                    self._sight(tracked, event)
+                    tracked.sights.see(event, self._use)
+                    tracked.dirty = True
                 case EventKind.EVENT_END if tracked:
                     self._end(tracked)
                 case _:
@@ -499,26 +501,18 @@ class Tracker:
         if target and target.generation == generation:
             self._enter(self._new(target, self._backend.ledger()))
 
-    def _sight(self, tracked: Tracked, event: RingEvent) -> None:
-        abi, number = call_of(event.bit)
-        key = SightKey(abi, event.phase, Outcome.ALLOWED, number)
-        sight = FirstSight(event.time_ns, event.comm)
-        known = tracked.sights.get(key)
-        if known is None and not self._use.take("first_sights"):
-            tracked.dirty = True
-            return
-        tracked.sights[key] = min(known or sight, sight)
-        tracked.dirty = True
-
     def _end(self, tracked: Tracked) -> None:
         tracked.ended = True
         tracked.dirty = True
         self._naming.ended(tracked)
         self._settle(tracked)
 
+    def _lost_in_ring(self) -> int:
+        return self._backend.ledger().counts.get("ring_full", 0)
+
     def _sweep(self) -> None:
         """Every slot, whatever the events said."""
-        self._ring_full = self._backend.ledger().counts.get("ring_full", 0)
+        self._ring_full = self._lost_in_ring()
         for target in self._backend.targets():
             tracked = self._tracked.get((target.slot, target.generation))
             if tracked is None:

@@ -199,7 +199,9 @@ class LocalRecording:
                 " a cgroup here; does the recorder see the machine's whole cgroup v2 tree?"
             )
         parents = frozenset(cgroup.name.rpartition("/")[0] for cgroup, _ in found)
-        self._target = target = replace(target, container=only, parents=parents)
+        self._target = target = replace(
+            target, choice=replace(target.choice, container=only), parents=parents
+        )
         names = sorted(escape(each.name) for each in its if not each.sandbox)
         if only and only not in names:
             self._display.note(

@@ -15,6 +15,7 @@ from recorder.agent.tracked import Subject
 from recorder.cli.container_name import SHORT_ID, container_name
 from recorder.cli.escape import escape
 from recorder.containers.cgroup import Cgroup
+from recorder.containers.choice import PodChoice, called
 from recorder.containers.container import Container
 from recorder.containers.place import place_of
 from recorder.containers.source import SourceStatus
@@ -69,13 +70,10 @@ class ContainerTarget:
 class PodTarget:
     """A pod's containers, or those of one name, restarts as well.
 
-    uid: empty, if nobody gave it one; parents: paths of the cgroups in which its containers have theirs.
+    parents: paths of the cgroups in which its containers have theirs.
     """
 
-    namespace: str
-    name: str
-    uid: str
-    container: str = ""
+    choice: PodChoice
     parents: frozenset[str] = frozenset()
 
     @property
@@ -88,9 +86,9 @@ class PodTarget:
         container = subject.container
         if container is None:
             place = subject.place
-            return bool(place and self.uid and place.pod_uid == self.uid and not self.container)
-        named = not self.container or container.name == self.container
-        return self.has(container) and named and not container.sandbox
+            uid = self.choice.uid
+            return bool(place and uid and place.pod_uid == uid and not self.choice.container)
+        return self.choice.chooses(container)
 
     def may_want(self, subject: Subject) -> bool:
         """By its place."""
@@ -98,16 +96,7 @@ class PodTarget:
 
     def over(self, containers: Mapping[str, Container], *, seen: bool) -> bool:
         """When the pod is gone, its sandbox included."""
-        return not any(map(self.has, containers.values()))
-
-    def has(self, container: Container) -> bool:
-        """Whether it is the pod's; one of the same name that is made later is another."""
-        pod = container.pod
-        return pod is not None and (pod.namespace, pod.name, pod.uid) == (
-            self.namespace,
-            self.name,
-            self.uid,
-        )
+        return not any(map(self.choice.has, containers.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +134,7 @@ def find_container(
     Raises ContainerNotFound, UsageError if there are several, NotRecordable, RuntimeUnreachable.
     """
     everything = [each for each in containers.values() if not each.sandbox]
-    found = [
-        each
-        for each in everything
-        if text in (each.id, each.name) or (len(text) >= SHORT_ID and each.id.startswith(text))
-    ]
+    found = called(text, everything)
     if not found:
         names = {_shown(each): each.name for each in everything}
         raise _not_found(f"container {escape(text)}", text, names, statuses)
@@ -178,7 +163,7 @@ def find_pod(
         names = {escape(each): each for each in pods.values()}
         raise _not_found(f"pod {escape(wanted)}", wanted, names, statuses)
     its = [_recordable(each) for each in containers.values() if each.pod == found]
-    return PodTarget(found.namespace, found.name, found.uid), its
+    return PodTarget(PodChoice(found.namespace, found.name, uid=found.uid)), its
 
 
 def container_cgroup(mount: Path, container: Container) -> Cgroup | None:

@@ -8,16 +8,8 @@ import pytest
 from tests.agent.node import Node, node, write_images
 from tests.agent.process import AgentProcess, agent_process
 from tests.agent.secure_collector import Uplinked, collector_flags, uplinked_by
-from tests.agent.secured import bpffs_in
 from tests.truth import oci
 from tests.unit.rpc.certificates import Authority
-
-
-@pytest.fixture
-def bpffs(tmp_path: Path) -> Iterator[Path]:
-    """A bpffs that nobody else uses; what is pinned there is gone after the test."""
-    with bpffs_in(tmp_path) as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -3,16 +3,15 @@
 import contextlib
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
 
-from recorder.kernel import pins
 from recorder.rpc.v1 import agent_pb2_grpc
 from tests.agent.process import AgentProcess, agent_process
+from tests.bpffs import bpffs_in
 from tests.unit.rpc.certificates import Authority, Signed
 
 ROLES = {
@@ -104,21 +103,6 @@ def known(agent: "Secured", *identities: str) -> None:
             {each.identity.container_id for each in agent.agent.containers() if each.pid} >= set(identities)
         )
     )
-
-
-@contextlib.contextmanager
-def bpffs_in(folder: Path) -> Iterator[Path]:
-    """A bpffs of its own; what is pinned there is gone afterwards."""
-    mounted = folder / "bpffs"
-    mounted.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "none", mounted], check=True)
-    try:
-        yield mounted
-    finally:
-        for pinned in mounted.iterdir():
-            if pinned.is_dir():
-                pins.unpin(pinned)
-        subprocess.run(["umount", mounted], check=True)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ A container costs a directory, and one fork for each program that runs in it: th
 
 import concurrent.futures
 import itertools
+import os
 import subprocess
 import threading
 import uuid
@@ -23,7 +24,13 @@ from tests.unit.containers.fake_cri import SERVICE, FakeCri
 
 PROGRAMS = ("five", "rawsys", "signals")
 FOREVER = ("/signals", "100000000")
-_serial = itertools.count(1)
+_serial = itertools.count((os.getpid() << 24) + 1)
+"""An agent sees all of the machine: the ids of other nodes, in other test processes, are others."""
+
+
+def _pid(number: int) -> int:
+    """Of nobody, as a rule: what the runtime says of a container that has no process of its own."""
+    return 1000 + number % (1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class SimulatedNode:
             answers = self.runtime.answers
             sandbox = answers.add_sandbox(number, name, namespace, **(labels or {}))
             answers.sandboxes[sandbox].metadata.uid = uid
+            answers.pids[sandbox] = _pid(number)
         cgroup = self.kubepods / f"pod{uid}"
         cgroup.mkdir()
         return SimulatedPod(name, namespace, uid, sandbox, cgroup)
@@ -94,6 +102,7 @@ class SimulatedNode:
         with self.runtime.lock:
             answers = self.runtime.answers
             answers.add_container(int(made.id, 16), made.pod.sandbox, made.name)
+            answers.pids[made.id] = _pid(int(made.id, 16))
             answers.info[made.id] = {"runtimeSpec": {"linux": {"cgroupsPath": made.path}}}
 
     def start(self, container: SimulatedContainer, *argv: str) -> subprocess.Popen[bytes]:

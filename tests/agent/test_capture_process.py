@@ -81,3 +81,16 @@ def test_a_process_that_is_not_there(agent, waiting):
     with pytest.raises(Exception, match="no process"):
         begin(agent.start(), waiting.pid)
     assert not agent.status().attached
+
+
+def test_first_sights_of_processes_are_bounded(agent, waiting):
+    """They count against the bound of all; what finds no room is refused, and the calls are whole."""
+    agent.settings += ("--memory-first-sights", "2")
+    stream = begin(agent.start(), waiting.pid)
+    waiting.stdin.close()
+    seen = last(stream)
+    check(seen)
+    assert len(seen.first_sights) == 2
+    agent.wait_for(lambda status: not status.attached)
+    (bound,) = [each for each in agent.status().bounds if each.name == "first_sights"]
+    assert (bound.used, bound.refused > 0) == (0, True)

@@ -50,6 +50,7 @@ def whole(collector: Collector) -> dict[str, Observation]:
     return {each.identity.container_id: each for each in collector.stored.values() if each.ended}
 
 
+@pytest.mark.timeout(1500)  # ten minutes of it, and what was kept meanwhile
 def test_churn(agent: AgentProcess, node: SimulatedNode, uplinked, scaled):
     """RSS grows by less than 3 MiB after the first part, without the collector too; no container is lost."""
     with uplinked(agent) as collector:

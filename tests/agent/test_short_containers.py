@@ -181,8 +181,10 @@ def test_a_container_that_runs_already(agent, followed, pods):
     identity = pods.start(pod, "web", *FOREVER)
     other = pods.start(pod, "other", *FOREVER)
     follow(agent, followed, recording("it", "shop", {"app": "web"}, containers=["web"]))
-    followed.wait_for(lambda collector: any(workload(each) >= SLEEPING for each in collector.stored.values()))
-    (seen,) = followed.stored.values()
+    followed.wait_for(
+        lambda collector: any(workload(each) >= SLEEPING for each in own(collector, pods).values())
+    )
+    (seen,) = own(followed, pods).values()
     assert (seen.identity.container_id, seen.ended) == (identity, False)
     assert workload(seen) == SLEEPING
     call = Call(Abi.X86_64, 102)

@@ -25,7 +25,8 @@ from tests.agent.fake_node import FakeNode, fake_node, own_cgroup
 from tests.agent.observed import problems
 from tests.agent.process import WAIT, agent_process
 from tests.agent.requests import begun, by_pod, refusal
-from tests.agent.secured import CHANNEL, Secured, bpffs_in, known, secured
+from tests.agent.secured import CHANNEL, Secured, known, secured
+from tests.bpffs import bpffs_in
 from tests.truth.programs import EXEC, EXPECTED
 from tests.unit.rpc.certificates import Authority
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recorder.kernel import bcc_layout, pins
+from recorder.kernel import bcc_layout
 from recorder.kernel.arrays import SharedArray
 from recorder.kernel.bcc_backend import BccBackend
 from recorder.kernel.bcc_spec import MAPS, PROGRAMS, bcc_spec
@@ -19,17 +19,6 @@ from recorder.model.errors import BpfLoadError
 pytestmark = pytest.mark.root
 
 GETPGRP = 111
-
-
-@pytest.fixture
-def bpffs(tmp_path):
-    """A bpffs that nobody else uses."""
-    folder = tmp_path / "bpffs"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "none", folder], check=True)
-    yield folder
-    pins.unpin(folder / "recorder")
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_recording_goes_on_from_its_pins(headers, bpffs, scratch_cgroup, built_programs):

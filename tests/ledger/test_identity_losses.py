@@ -5,7 +5,6 @@ import pytest
 from recorder.model import wire
 from recorder.rpc.v1 import agent_pb2 as pb
 from tests.agent.process import AgentProcess, agent_process
-from tests.agent.secured import bpffs_in
 from tests.ledger.judgement import assert_judged
 from tests.member import Member
 
@@ -15,9 +14,9 @@ ID = "0123456789abcdef" * 4
 
 
 @pytest.fixture
-def agent(tmp_path):
+def agent(tmp_path, bpffs):
     """An agent that has no runtime to ask."""
-    with bpffs_in(tmp_path) as bpffs, agent_process(tmp_path / "agent", bpffs) as made:
+    with agent_process(tmp_path / "agent", bpffs) as made:
         yield made.start()
         made.kill()
         made.run("--remove")

@@ -1,11 +1,8 @@
 """What only an agent can lose: whose the slots are that it took over."""
 
-import subprocess
-
 import pytest
 
 from recorder.agent.state import State, StateFile
-from recorder.kernel import pins
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import syscalls_spec
 from recorder.model.record import Observation, Record, Source
@@ -16,18 +13,11 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture
-def pinned(tmp_path, scratch_cgroup):
+def pinned(bpffs, scratch_cgroup):
     """The folder of a recording's pins, whose process was killed."""
-    mount = tmp_path / "bpffs"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "none", mount], check=True)
-    try:
-        with holder(mount / "held", scratch_cgroup(), scratch_cgroup()) as held:
-            held.kill()
-        yield mount / "held"
-    finally:
-        pins.unpin(mount / "held")
-        subprocess.run(["umount", mount], check=True)
+    with holder(bpffs / "held", scratch_cgroup(), scratch_cgroup()) as held:
+        held.kill()
+    return bpffs / "held"
 
 
 def test_restart_without_state_by_a_damaged_file(pinned, tmp_path, capsys):

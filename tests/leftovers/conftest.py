@@ -5,11 +5,9 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import pytest
 
-from recorder.kernel import pins
 from tests.conftest import remove_cgroup
 from tests.leftovers.remains import Remains
 
@@ -23,21 +21,6 @@ def _interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture
-def bpffs(tmp_path) -> Iterator[Path]:
-    """A bpffs that nobody else uses; what is pinned there is gone after the test."""
-    folder = tmp_path / "bpffs"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "none", folder], check=True)
-    try:
-        yield folder
-    finally:
-        for pinned in folder.iterdir():
-            if pinned.is_dir():
-                pins.unpin(pinned)
-        subprocess.run(["umount", folder], check=True)
 
 
 Begun = tuple[subprocess.Popen[bytes], int, Remains]

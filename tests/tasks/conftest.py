@@ -1,14 +1,11 @@
 """Backends that follow processes, and what they saw."""
 
-import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from recorder.cli.process_recording import record_process
 from recorder.containers.running_process import find_process
-from recorder.kernel import pins
 from recorder.kernel.libbpf_task_backend import LibbpfTaskBackend
 from recorder.kernel.preemption import programs_are_preemptible
 from recorder.kernel.spec import TaskBounds, tasks_spec
@@ -61,17 +58,3 @@ def followed(load) -> Callable[..., Seen]:
         return Seen.of_record(recording.finish())
 
     return see
-
-
-@pytest.fixture
-def bpffs(tmp_path) -> Iterator[Path]:
-    """A bpffs that nobody else uses; what is pinned there is gone after the test."""
-    folder = tmp_path / "bpffs"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "none", folder], check=True)
-    try:
-        yield folder
-    finally:
-        for pinned in folder.iterdir():
-            pins.unpin(pinned)
-        subprocess.run(["umount", folder], check=True)

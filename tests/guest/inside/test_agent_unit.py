@@ -16,17 +16,11 @@ FIVE = EXPECTED["five"] | EXEC
 
 
 @pytest.fixture
-def agent(tmp_path):
-    bpffs = tmp_path / "bpffs"
-    bpffs.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "none", bpffs], check=True)
-    try:
-        with agent_process(tmp_path / "agent", bpffs) as made:
-            yield made.start()
-            made.kill()
-            made.run("--remove")
-    finally:
-        subprocess.run(["umount", bpffs], check=True)
+def agent(tmp_path, bpffs):
+    with agent_process(tmp_path / "agent", bpffs) as made:
+        yield made.start()
+        made.kill()
+        made.run("--remove")
 
 
 def begin(agent):

@@ -100,7 +100,7 @@ def test_the_state_is_what_prometheus_reads():
     assert value("ledger_total", cause="other", severity="loss") == 7
     assert value("ledger_total", cause="children_full", severity="loss") == 0
     assert value("bound_used", bound="slots") == 7
-    assert value("bound_limit", bound="queues", unit="bytes") == 4 << 20
+    assert value("bound_limit", bound="queues", unit="bytes") == 3 << 20
     assert value("bound_refused_total", bound="captures") == 1
     assert value("containers", state="recorded") == 4
     assert value("containers", state="ended") == 0
@@ -128,7 +128,7 @@ def test_the_process_is_measured():
     assert found["recorder_agent_resident_memory_bytes", ()] == pytest.approx(resident, rel=0.1)
     assert found["recorder_agent_cpu_seconds_total", ()] == pytest.approx(time.process_time(), abs=0.5)
     assert found["recorder_agent_open_files", ()] == pytest.approx(len(os.listdir("/proc/self/fd")), abs=2)
-    assert found["recorder_agent_threads", ()] == threading.active_count()
+    assert found["recorder_agent_threads", ()] == int(re.search(r"Threads:\s+(\d+)", status)[1])
     assert 0 < found["recorder_agent_start_time_seconds", ()] <= time.time()
 
 

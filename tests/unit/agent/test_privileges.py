@@ -62,20 +62,6 @@ def dropped(work, keep=None):
 
 
 @pytest.fixture
-def bpffs(tmp_path):
-    """A bpffs of the test's own."""
-    folder = tmp_path / "bpffs"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "none", folder], check=True)
-    try:
-        yield folder
-    finally:
-        for pinned in folder.iterdir():
-            pins.unpin(pinned)
-        subprocess.run(["umount", folder], check=True)
-
-
-@pytest.fixture
 def others_process(open_folder):
     """A process of another user, whose program only that user may read; it sleeps."""
     program = open_folder / "private"
