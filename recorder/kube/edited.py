@@ -1,7 +1,7 @@
 """The annotation EDITED, by which a result tells which of its fields people took over.
 
-It stands on the object that is published, so that removing it there says: take them back.
-Its value is a JSON object: who changed it, by field.
+It stands on the object that is published, so that removing it there, or a field from it, says:
+take that back. Its value is a JSON object: who changed it, by field.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from recorder.model.result import Edit
 
 __all__ = ["edited_annotation", "edits_of"]
+
+_MAX_MANAGER = 128  # apimachinery's bound of a field manager's name
 
 
 def edited_annotation(edits: Iterable[Edit]) -> str:
@@ -27,4 +29,4 @@ def edits_of(text: str) -> tuple[Edit, ...]:
         return ()
     if not isinstance(found, dict):
         return ()
-    return tuple(sorted(Edit(field, str(manager)) for field, manager in found.items()))
+    return tuple(sorted(Edit(field, str(manager)[:_MAX_MANAGER]) for field, manager in found.items()))

@@ -23,6 +23,7 @@ __all__ = [
     "APPLIED",
     "Fields",
     "applied_annotation",
+    "bookkeeping",
     "conflict_name",
     "fields_of",
     "given_back",
@@ -87,9 +88,18 @@ def _applied(live: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
         return {}, []
 
 
+def _said(live: Mapping[str, Any]) -> dict[str, Edit]:
+    """What EDITED says, by field; if a person made it unreadable, what it said last, by nobody knows whom."""
+    text = _annotations(live).get(EDITED, "")
+    found = {each.field: each for each in edits_of(text)}
+    if found or text.strip() in ("", "{}"):
+        return found
+    return {name: Edit(name, "unknown") for name in _applied(live)[1]}
+
+
 def standing_edits(live: Mapping[str, Any], manager: str) -> tuple[Edit, ...]:
     """What people changed, and what they took before and did not give back; sorted."""
-    edits = {each.field: each for each in edits_of(_annotations(live).get(EDITED, ""))}
+    edits = _said(live)
     managed = live["metadata"].get("managedFields") or []
     for name, digest in _applied(live)[0].items():
         path = _path(name)
@@ -99,8 +109,9 @@ def standing_edits(live: Mapping[str, Any], manager: str) -> tuple[Edit, ...]:
 
 
 def given_back(live: Mapping[str, Any]) -> list[str]:
-    """The names of fields that were somebody's, now that a person removed the annotation that says so."""
-    return [] if EDITED in _annotations(live) else _applied(live)[1]
+    """The names of fields that were somebody's until a person took them out of EDITED, or removed it."""
+    said = _said(live)
+    return [name for name in _applied(live)[1] if name not in said]
 
 
 def kept_value(live: Mapping[str, Any], path: Path) -> Any:
@@ -114,6 +125,13 @@ def kept_value(live: Mapping[str, Any], path: Path) -> Any:
 def paths_of(names: Iterable[str]) -> list[Path]:
     """The paths of names that `name_of` made."""
     return [path for path in map(_path, names) if path]
+
+
+def bookkeeping(fields: Iterable[str]) -> list[Path]:
+    """Those of the fields of a refusal that are annotations of our own bookkeeping."""
+    paths: list[Path] = [("metadata", "annotations", key) for key in (APPLIED, EDITED)]
+    found = set(fields)
+    return [path for path in paths if "." + ".".join(path) in found]
 
 
 def conflict_name(text: str, fields: Fields) -> str:

@@ -152,7 +152,8 @@ class KubernetesPlatform:
 
     async def report(self, recording: RecordingName, status: RecordingStatus) -> None:
         """As Platform.report."""
-        await self._statuses.write(recording, status, self._recordings.object(recording.uid))
+        live = self._recordings.object(recording.uid)
+        await self._statuses.write(recording, status, live, beside=self._neighbour.records)
 
     async def event(self, recording: RecordingName, event: RecordingEvent) -> None:
         """As Platform.event."""

@@ -8,9 +8,11 @@ between is overwritten: the API server refuses it then, and it is made anew.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from lightkube import ApiError, AsyncClient
+from lightkube.models.meta_v1 import StatusCause
 from lightkube.types import PatchType
 
 from recorder.kube.connection import FIELD_MANAGER, asking, denied_by_webhook, is_missing
@@ -19,6 +21,7 @@ from recorder.kube.fields import (
     APPLIED,
     Fields,
     applied_annotation,
+    bookkeeping,
     conflict_name,
     fields_of,
     given_back,
@@ -27,7 +30,7 @@ from recorder.kube.fields import (
     paths_of,
     standing_edits,
 )
-from recorder.kube.ownership import owns, without_claims
+from recorder.kube.ownership import Path, owns, without_claims
 from recorder.kube.resources import PROFILES
 from recorder.model.errors import PlatformUnreachable
 from recorder.model.recording import ProfileKind
@@ -81,16 +84,19 @@ class Results:
             if live is None:
                 return await self._create(result)
             if given_back(live) and not back:
-                await self._take_back(result, live)
-                back, conflicts = True, {}
+                conflicts = await self._take_back(result, live)
+                back = True
                 continue  # with the object as it is now
-            edits = {each.field: each for each in standing_edits(live, FIELD_MANAGER)} | conflicts
+            edits = _edits(result, live) | conflicts
             try:
                 answer = await self._patch(result, _configuration(result, live, tuple(edits.values())))
             except ApiError as error:
                 if error.status.code != _CONFLICT:
                     return _refused(error)
                 conflicts |= _conflicts(error, fields_of(result))
+                if own := bookkeeping(each.field or "" for each in _causes(error)):
+                    conflicts |= edits
+                    await self._unclaim(result, live, own)
                 continue
             return Application(Outcome.UPDATED, answer["metadata"]["uid"], tuple(sorted(edits.values())))
         raise PlatformUnreachable(
@@ -146,17 +152,33 @@ class Results:
             if not is_missing(error):
                 raise PlatformUnreachable(f"withdrawing from {result.kind} {result.name}: {error}") from error
 
-    async def _take_back(self, result: ResultObject, live: Mapping[str, Any]) -> None:
-        """Drop others' claims on the fields that a person gave back; the object must be as it was read."""
-        fields = fields_of(result)
-        taken = [*given_back(live), *(each.field for each in standing_edits(live, FIELD_MANAGER))]
+    async def _take_back(self, result: ResultObject, live: Mapping[str, Any]) -> dict[str, Edit]:
+        """Drop others' claims on the fields that a person gave back; return the edits that stay.
+
+        What is there now counts as no edit. Without the annotation all is given back, also what was
+        edited since.
+        """
+        fields, taken, stay = fields_of(result), given_back(live), _edits(result, live)
+        if EDITED not in (live["metadata"].get("annotations") or {}):
+            taken, stay = [*taken, *stay], {}
         paths = [path for path in paths_of(taken) if path in fields]
+        await self._unclaim(result, live, paths, {APPLIED: None})
+        return stay
+
+    async def _unclaim(
+        self,
+        result: ResultObject,
+        live: Mapping[str, Any],
+        paths: Sequence[Path],
+        annotations: Mapping[str, None] = MappingProxyType({}),
+    ) -> None:
+        """Drop others' claims on these fields, and these annotations; the object must be as it was read."""
         metadata = live["metadata"]
         body = {
             "metadata": {
                 "resourceVersion": metadata["resourceVersion"],
                 "managedFields": without_claims(metadata.get("managedFields") or (), paths, FIELD_MANAGER),
-                "annotations": {APPLIED: None},  # what is there now counts as no edit
+                "annotations": dict(annotations),
             }
         }
         what = f"taking back {result.kind} {result.name}"
@@ -214,15 +236,26 @@ def _configuration(
     return {"metadata": metadata, "spec": spec}
 
 
-def _conflicts(error: ApiError, fields: Fields) -> dict[str, Edit]:
-    """The fields of ours that a refusal says somebody else owns; none if it was refused for its version."""
-    found: dict[str, Edit] = {}
+def _edits(result: ResultObject, live: Mapping[str, Any]) -> dict[str, Edit]:
+    """People's edits of fields that the result has, by field."""
+    names = {name_of(path) for path in fields_of(result)}
+    return {each.field: each for each in standing_edits(live, FIELD_MANAGER) if each.field in names}
+
+
+def _causes(error: ApiError) -> list[StatusCause]:
+    """Where a refusal says that somebody else owns a field; none if it was refused for its version."""
     details = error.status.details
-    for cause in (details.causes if details else None) or ():
-        if cause.reason == "FieldManagerConflict":
-            name = conflict_name(cause.field or "", fields)
-            if name:
-                found[name] = Edit(name, _manager(cause.message or ""))
+    causes = (details.causes if details else None) or ()
+    return [each for each in causes if each.reason == "FieldManagerConflict"]
+
+
+def _conflicts(error: ApiError, fields: Fields) -> dict[str, Edit]:
+    """The fields of ours that a refusal says somebody else owns."""
+    found: dict[str, Edit] = {}
+    for cause in _causes(error):
+        name = conflict_name(cause.field or "", fields)
+        if name:
+            found[name] = Edit(name, _manager(cause.message or ""))
     return found
 
 

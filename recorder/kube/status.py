@@ -3,7 +3,8 @@
 Server-side apply fails where the CRD does not declare a field, as SPO's does not declare ours.
 A patch is pruned; where it was, what the status says goes into one annotation. It is a
 JSON patch since only that can test whose status it is: metadata is not looked at in a
-merge patch of the subresource (measured with Kubernetes 1.20).
+merge patch of the subresource (measured with Kubernetes 1.20). Beside another recorder it is
+a merge patch nevertheless: what is the other's in the status has to stay, as it is by then.
 """
 
 from __future__ import annotations
@@ -42,6 +43,15 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _annotated(live: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The status that was put into the annotation: its times of transition are still known."""
+    try:
+        found = json.loads(((live or {}).get("metadata", {}).get("annotations") or {}).get(STATUS, "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 class Statuses:
     """Writes statuses, each only if it differs from what was written last."""
 
@@ -55,20 +65,32 @@ class Statuses:
             del self._written[uid]
 
     async def write(
-        self, name: RecordingName, status: RecordingStatus, live: Mapping[str, Any] | None
+        self,
+        name: RecordingName,
+        status: RecordingStatus,
+        live: Mapping[str, Any] | None,
+        *,
+        beside: bool = False,
     ) -> None:
-        """Raises PlatformUnreachable. `live`: the object as it was last seen."""
+        """Raises PlatformUnreachable. `live`: the object as it was last seen.
+
+        beside: another recorder works in the cluster, and counts its own pods in activeWorkloads.
+        """
         before = (live or {}).get("status") or {}
-        body = status_object(status, before, _now())
+        body = status_object(status, before if "conditions" in before else _annotated(live), _now())
         if not status.active_workloads and "activeWorkloads" not in before:
             del body["activeWorkloads"]
         if self._written.get(name.uid) == said(body) or said(before) == said(body):
             return
-        patch = [
-            {"op": "test", "path": "/metadata/uid", "value": name.uid},
-            {"op": "add", "path": "/status", "value": {**before, **body}},
-        ]
-        answer = await self._patch(ProfileRecording.Status, name, patch, PatchType.JSON)
+        if beside:
+            ours = {key: value for key, value in body.items() if key != "activeWorkloads"}
+            answer = await self._patch(ProfileRecording.Status, name, {"status": ours}, PatchType.MERGE)
+        else:
+            patch = [
+                {"op": "test", "path": "/metadata/uid", "value": name.uid},
+                {"op": "add", "path": "/status", "value": {**before, **body}},
+            ]
+            answer = await self._patch(ProfileRecording.Status, name, patch, PatchType.JSON)
         if answer is None:
             return
         if "conditions" not in (answer.get("status") or {}):  # SPO's CRD: pruned

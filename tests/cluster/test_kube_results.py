@@ -1,5 +1,6 @@
 """Profiles on a real API server: created, applied without force, edited by people, given back."""
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -272,3 +273,66 @@ def test_without_rights_the_platform_cannot_be_asked(api_server, place):
         with pytest.raises(PlatformUnreachable, match=r"seccompprofiles.*forbidden"):
             platform.do(platform.platform.apply(result(place, f"{place}-a"), ""))
         assert not platform.platform.ready
+
+
+def test_annotations_stay_below_64_kib_whoever_takes_what(api_server, platform, place):
+    """Every field of a result with as many annotations as there can be, by the longest name."""
+    name, much = f"{place}-a", {f"recorder.x-k8s.io/a{number}": "x" * 2048 for number in range(27)}
+    wanted = result(place, name, annotations=much)
+    uid = platform.do(platform.platform.apply(wanted, "")).uid
+    theirs = api_server.client.get("SeccompProfile", name)
+    theirs["metadata"]["labels"] = dict.fromkeys(wanted.labels, "mine")
+    theirs["metadata"]["annotations"] = dict.fromkeys(wanted.annotations, "mine") | {
+        "recorder.x-k8s.io/recorded-by": OWNER
+    }
+    theirs["spec"] = {"state": "Disabled", "defaultAction": "SCMP_ACT_LOG", "syscalls": calls("uname")}
+    api_server.client.patch("SeccompProfile", name, theirs, manager="m" * 128)
+    answer = platform.do(platform.platform.apply(wanted, uid))
+    assert len(answer.edits) >= len(wanted.labels) + 2
+    live = api_server.client.get("SeccompProfile", name)["metadata"]["annotations"]
+    assert sum(len(key) + len(value) for key, value in (live | much).items()) <= 64 << 10
+
+
+@pytest.mark.parametrize(
+    "junk", [json.dumps({f"spec.{each}": "me" for each in range(5000)}), "{", "[1]", "1"]
+)
+def test_an_annotation_of_ours_that_somebody_wrote_to_stops_nothing(api_server, platform, place, junk):
+    """What it says of no field of ours is dropped; what was edited stays edited, and the rest goes on."""
+    name = f"{place}-a"
+    uid = made(platform, place, name)
+    edit(api_server, name, {"spec": {"syscalls": None, "defaultAction": "SCMP_ACT_LOG"}})
+    platform.do(platform.platform.apply(result(place, name), uid))
+    for key in (EDITED, "recorder.x-k8s.io/applied"):
+        edit(api_server, name, {"metadata": {"annotations": {key: junk}}})
+    edit(api_server, name, {"metadata": {"annotations": {EDITED: junk}}})
+    wanted = result(place, name, ("open",), state="final")
+    for _ in range(2):
+        answer = platform.do(platform.platform.apply(wanted, uid))
+        assert "spec.defaultAction" in {each.field for each in answer.edits}
+        live = api_server.client.get("SeccompProfile", name)
+        assert live["spec"]["defaultAction"] == "SCMP_ACT_LOG"
+        assert live["spec"]["state"] == "Enabled"
+        assert live["metadata"]["annotations"][STATE] == "final"
+        said = json.loads(live["metadata"]["annotations"][EDITED])
+        assert set(said) == {each.field for each in answer.edits}
+
+
+def test_one_field_of_several_is_given_back(api_server, platform, place):
+    """By taking it out of the annotation; the other one stays a person's."""
+    name = f"{place}-a"
+    uid = made(platform, place, name)
+    edit(
+        api_server,
+        name,
+        {"spec": {"syscalls": calls("uname"), "defaultAction": "SCMP_ACT_LOG"}},
+    )
+    wanted = result(place, name, ("open", "read"))
+    platform.do(platform.platform.apply(wanted, uid))
+    left = json.dumps({"spec.defaultAction": "kubectl-edit"})
+    edit(api_server, name, {"metadata": {"annotations": {EDITED: left}}})
+    for _ in range(2):
+        answer = platform.do(platform.platform.apply(wanted, uid))
+        assert [each.field for each in answer.edits] == ["spec.defaultAction"]
+        live = api_server.client.get("SeccompProfile", name)
+        assert names(live) == ["open", "read"]
+        assert live["spec"]["defaultAction"] == "SCMP_ACT_LOG"

@@ -76,6 +76,16 @@ def test_kustomization_has_all_of_them_and_nothing_else() -> None:
     assert KINDS == ["AppArmorProfile", "ProfileRecording", "SeccompProfile", "SelinuxProfile"]
 
 
+def test_definitions_are_installed_by_themselves_alone() -> None:
+    """Installing or removing the recorder touches neither SPO's definitions nor anybody's profiles."""
+    others = [path for path in (ROOT / "deploy").rglob("*.y*ml") if CRDS not in path.parents]
+    for path in others:
+        for each in yaml.safe_load_all(path.read_text()):
+            assert (each or {}).get("kind") != "CustomResourceDefinition", path
+            for listed in [*(each or {}).get("resources", ()), *(each or {}).get("bases", ())]:
+                assert not (path.parent / str(listed)).resolve().is_relative_to(CRDS.resolve()), path
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_scope_and_versions_are_spos(kind: str) -> None:
     """What a manifest, an RBAC rule or a `kubectl` command names is the same."""
