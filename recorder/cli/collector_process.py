@@ -8,7 +8,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from recorder.cli.service_process import one_arena, say_to_stderr, serve
+from recorder.cli.service_process import many_files, one_arena, say_to_stderr, serve, short_turns
 from recorder.collector.settings import SOURCES, Settings
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from recorder.collector.folders import Folders
 
 _LOG = logging.getLogger("recorder.collector")
+OWN_FILES = 256
+"""The store's, the platform's connections, handshakes that are not done, and what libraries have open."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,6 +28,8 @@ def run(options: argparse.Namespace) -> int:
         print("the settings are right")
         return 0
     one_arena()
+    short_turns()
+    many_files(settings.memory.agents + settings.memory.watches + OWN_FILES, _LOG)
     return asyncio.run(serve(lambda: _collector(settings), _LOG, places(settings)))
 
 

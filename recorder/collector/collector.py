@@ -250,6 +250,7 @@ class _Parts:
             connected=lambda: self.service.nodes,
             changed=self._records_changed,
             store_full=lambda: self.service.figures.full,
+            left_out=self.service.why_left_out,
         )
 
     def recordings_changed(self) -> None:

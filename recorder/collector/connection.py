@@ -36,7 +36,7 @@ class ConnectionBounds:
 
     message_bytes: int = 256 << 10
     window: int = 64
-    hello_seconds: float = 10.0
+    hello_seconds: float = 30.0  # thousands connect at once after a restart
     write_seconds: float = 10.0
 
 

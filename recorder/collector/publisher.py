@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from math import inf
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from recorder.collector.confirmation import Confirmer, ConfirmingStore
 from recorder.collector.node_absence import NodeAbsence
@@ -41,7 +41,12 @@ _TICK: Final = 5.0
 # What changes hundreds of times a second is not looked for as often.
 _PAUSE: Final = 0.1
 
+# Looks at a time: each waits for the platform and the disk for most of its time.
+_AT_ONCE: Final = 8
+
 _POLICY: Final = ResultPolicy()
+
+_Name: TypeAlias = tuple[str, str]
 
 
 class PublisherStore(ResultsStore, ConfirmingStore, Protocol):
@@ -68,7 +73,8 @@ class Publisher:
 
     connected: the nodes whose agents are here. changed: told of recordings whose sightings were
     confirmed or whose results were written; None: recordings came or went in the store. store_full: why
-    the store takes nothing, or empty. `clock` is monotonic and decides; `wall` is Unix time, and is shown.
+    the store takes nothing, or empty. left_out: why agents are not told of the recording of an id, or
+    empty. `clock` is monotonic and decides; `wall` is Unix time, and is shown.
     """
 
     def __init__(
@@ -81,6 +87,7 @@ class Publisher:
         connected: Callable[[], Collection[str]] = frozenset,
         changed: Callable[[frozenset[str] | None], None] = lambda _: None,
         store_full: Callable[[], str] = lambda: "",
+        left_out: Callable[[str], str] = lambda _: "",
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -110,6 +117,7 @@ class Publisher:
             version=version,
             clock=clock,
             store_full=store_full,
+            left_out=left_out,
         )
         self._confirmer = Confirmer(platform, store, self._recording, self.sightings_changed, clock)
         self._stored: dict[str, StoredRecording] = {}
@@ -234,21 +242,53 @@ class Publisher:
                 self._follows = True
                 raise
         self._tick(now)
-        while (due := self._next()) is not None and due[0] <= now:
-            await self._look(due[1], now)
+        await self._look_at_due(now)
         await self._events.flush()
         await self._forget(now)
         due = self._next()
         return now + _TICK if due is None else min(due[0], now + _TICK)
 
-    async def _look(self, recording: str, now: float) -> None:
-        results = self._results.get(recording)
-        if results is None:
-            self._times.pop(recording, None)
-            return
+    async def _look_at_due(self, now: float) -> None:
+        """Some at a time; when one fails no more are begun, and it is raised when the others are done."""
+        looks: dict[asyncio.Task[None], _Name] = {}
+        failures: list[BaseException] = []
+        try:
+            while True:
+                while not failures and len(looks) < _AT_ONCE and (due := self._due(now, looks.values())):
+                    looks[asyncio.create_task(self._look(due, now))] = _name(due)
+                if not looks:
+                    break
+                done, _ = await asyncio.wait(looks, return_when=asyncio.FIRST_COMPLETED)
+                for each in done:
+                    del looks[each]
+                failures += filter(None, (each.exception() for each in done))
+        finally:
+            for each in looks:
+                each.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
+        if failures:
+            raise min(failures, key=lambda each: isinstance(each, PlatformUnreachable | StoreFull))
+
+    def _due(self, now: float, looking: Collection[_Name]) -> RecordingResults | None:
+        """One that is due; None: there is none, or it has the name of one that is being looked at.
+
+        Of two with one name the later takes the earlier one's results over, so they take turns.
+        """
+        while (due := self._next()) is not None and due[0] <= now:
+            results = self._results.get(due[1])
+            if results is None:
+                self._times.pop(due[1])
+                continue
+            if _name(results) in looking:
+                return None
+            self._times.pop(due[1])  # what changes meanwhile is looked at again
+            return results
+        return None
+
+    async def _look(self, results: RecordingResults, now: float) -> None:
+        recording = results.recording.id
         writes = self._writer.writes
         self._looks += 1
-        self._times.pop(recording, None)  # what changes meanwhile is looked at again
         try:
             deadline = await results.look()
         except BaseException:
@@ -355,6 +395,7 @@ class Publisher:
 
     def _add(self, recording: Recording, *, emitted: int = 0) -> None:
         self._results[recording.id] = RecordingResults(recording, self._around, emitted=emitted)
+        self._at(recording.id, self._clock())  # its status says how it stands before anything is seen
 
     async def _tell_refused(self, refused: Mapping[str, RefusedRecording]) -> None:
         """An event; and a status of those that nothing is stored of, unless it is not ours to write."""
@@ -401,3 +442,9 @@ class Publisher:
     def _overdue(self) -> float:
         due = self._next()
         return max(0.0, self._clock() - due[0]) if due else 0.0
+
+
+def _name(results: RecordingResults) -> _Name:
+    """Which outlives the recording: one that is made anew has it again."""
+    name = results.recording.name
+    return name.namespace, name.name

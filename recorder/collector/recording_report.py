@@ -20,7 +20,7 @@ __all__ = ["RecordingReport"]
 
 
 class RecordingReport:
-    """One recording's. A refused one that is not ours to write to is not reported at all."""
+    """One recording's. One that is not ours to write to is reported only if it was ours and has results."""
 
     def __init__(self, recording: Recording, platform: Platform, policy: ResultPolicy) -> None:
         self._recording = recording
@@ -41,7 +41,7 @@ class RecordingReport:
     async def report(self, reported: Sequence[Reported], circumstances: Circumstances, now: float) -> None:
         """Write the status if it is time to. PlatformUnreachable: it is still due."""
         refused = self._refused
-        if refused is not None and refused.silent:
+        if refused is not None and refused.silent and not reported:
             return
         if refused is not None:
             status = refused_status(refused, reported, circumstances)

@@ -364,6 +364,7 @@ class RecordingResults:
         return Circumstances(
             agents=around.absence.connected,
             store_full=around.store_full(),
+            left_out=around.left_out(self.recording.id),
             not_recorded=self._index.not_recorded(),
             refused=self._index.refusals(),
             missing=len(self._index.missing),

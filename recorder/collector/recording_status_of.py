@@ -51,14 +51,16 @@ class Circumstances:
     """What besides its results decides how a recording goes.
 
     agents: how many are connected. store_full: why the store takes nothing more, or empty.
-    not_recorded: containers that were asked for and cannot be recorded, with the reason.
-    refused: reports that were not believed, by reason. missing: containers of which nothing is in
-    a result, since their pod was gone when the platform was asked for it. withheld: results that
-    are not published, being more than `limit`. trouble: what the platform refuses, by result.
+    left_out: why agents are not told of the recording, or empty. not_recorded: containers that were
+    asked for and cannot be recorded, with the reason. refused: reports that were not believed, by
+    reason. missing: containers of which nothing is in a result, since their pod was gone when the
+    platform was asked for it. withheld: results that are not published, being more than `limit`.
+    trouble: what the platform refuses, by result.
     """
 
     agents: int = 0
     store_full: str = ""
+    left_out: str = ""
     not_recorded: tuple[tuple[str, str], ...] = ()
     refused: Mapping[str, int] = field(default_factory=dict, hash=False)
     missing: int = 0
@@ -152,6 +154,8 @@ def _ready(recording: Recording, results: Sequence[Reported], circumstances: Cir
             "no agent is connected, so nothing new is heard of; look whether the agent runs on the nodes, and"
             " what its log says of the collector",
         )
+    if circumstances.left_out:
+        return _condition("Ready", False, "PlanFull", _cut(circumstances.left_out))
     problems = list(_problems(results, circumstances))
     progress = _progress(results)
     if problems:

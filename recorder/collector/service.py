@@ -125,6 +125,7 @@ class CollectorService(collector_pb2_grpc.CollectorServicer):
         self._node_names = NodeNames(bounds.node_names)
         self._connections: dict[str, Connection] = {}
         self._planned = Planned()
+        self._left_out: frozenset[str] = frozenset()
         self._plan = b""
         self._namespaces: Mapping[str, str] = {}
         self._closing: frozenset[str] = frozenset()
@@ -189,6 +190,17 @@ class CollectorService(collector_pb2_grpc.CollectorServicer):
         """Ids of recordings that found no room in the plan."""
         return self._planned.left_out
 
+    def why_left_out(self, recording: str) -> str:
+        """Why agents are not told of the recording of an id, and what a person can do; or empty."""
+        if recording not in self._left_out:
+            return ""
+        figures, bounds = self.figures, self.bounds_of_all.plan
+        return (
+            f"agents have no room for it: their plan has {figures.plan_recordings} recordings"
+            f" ({figures.plan_bytes} bytes) of at most {bounds.recordings} ({bounds.bytes} bytes); it is"
+            " recorded as soon as there is room: delete recordings that are done with"
+        )
+
     # --- Surroundings of its connections
 
     @property
@@ -225,14 +237,15 @@ class CollectorService(collector_pb2_grpc.CollectorServicer):
         }
         self._closing = frozenset(refused) - frozenset(asked)
         new = planned(asked.values(), self.bounds_of_all.plan, self._planned.ids)
+        left_out = frozenset(new.left_out)
         first = not self.ready.is_set()
         changed = first or new.message.revision != self._planned.message.revision
-        if set(new.left_out) - set(self._planned.left_out):
+        if left_out - self._left_out:
             log.warning(
                 "%d recordings have no room in the plan and wait for others to end", len(new.left_out)
             )
-        moved = frozenset(new.left_out) ^ frozenset(self._planned.left_out)
-        self._planned = new
+        moved = left_out ^ self._left_out
+        self._planned, self._left_out = new, left_out
         self.figures.left_out = len(new.left_out)
         self.records.changed(None)
         if changed:

@@ -32,7 +32,11 @@ class ResultsStore(OutlineStore, ResultStore, SightingStore, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all recordings share. `store_full`: why the store takes nothing, or empty."""
+    """What all recordings share.
+
+    store_full: why the store takes nothing, or empty. left_out: why agents are not told of the
+    recording of an id, or empty.
+    """
 
     store: ResultsStore
     platform: Platform
@@ -44,6 +48,7 @@ class Surroundings:
     version: str
     clock: Callable[[], float]
     store_full: Callable[[], str]
+    left_out: Callable[[str], str]
 
     @property
     def accept(self) -> frozenset[Confirmation]:

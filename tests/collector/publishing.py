@@ -109,6 +109,7 @@ class Stage:
         self.now = 1000.0
         self.wall = 1_800_000_000.0
         self.full = ""
+        self.left_out: dict[str, str] = {}
         self.bounds: StoreBounds | None = None
         self.store: AsyncStore
         self.publisher: Publisher
@@ -129,6 +130,7 @@ class Stage:
             connected=lambda: self.nodes,
             changed=self.told.append,
             store_full=lambda: self.full,
+            left_out=lambda recording: self.left_out.get(recording, ""),
             clock=lambda: self.now,
             wall=lambda: self.wall,
         )

@@ -303,11 +303,14 @@ def test_recordings_without_room_in_the_plan_are_said_to_be(certificates, tmp_pa
             assert made.service.left_out == (three.id,)
             assert made.service.figures.left_out == 1
             assert made.changed == [frozenset({three.id})]
+            assert "2 recordings" in made.service.why_left_out(three.id)
+            assert made.service.why_left_out(one.id) == ""
             made.platform.delete(one)
             assert [each.id for each in (await agent.plan()).recordings] == [two.id, three.id]
             await made.until(lambda: len(made.changed) == 2)
             assert made.changed[-1] == frozenset({three.id})
             assert made.service.left_out == ()
+            assert made.service.why_left_out(three.id) == ""
 
     with_ground(certificates, tmp_path, work, platform=asked(one, two, three), bounds=few)
 

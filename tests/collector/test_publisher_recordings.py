@@ -297,6 +297,33 @@ async def test_a_full_store_is_a_condition_that_comes_and_goes(stage):
 
 
 @staged
+async def test_no_room_in_the_plan_is_a_condition_that_comes_and_goes(stage):
+    """Such a recording is recorded by nobody until another one ends."""
+    asked = stage.platform.add(recording())
+    stage.left_out[asked.id] = "agents have no room for it"
+    await stage.pass_(10)
+    ready = condition(stage, asked, "Ready")
+    assert (ready.status, ready.reason) == (False, "PlanFull")
+    assert "no room" in ready.message
+    stage.left_out.clear()
+    stage.publisher.sightings_changed(frozenset({asked.id}))
+    await stage.pass_(10)
+    assert condition(stage, asked, "Ready").reason == "Waiting"
+
+
+@staged
+async def test_a_recording_that_comes_later_has_a_status_before_anything_is_seen(stage):
+    """A person who applies one sees at once that it is known: also of a kind that is not made."""
+    stage.platform.add(recording("first"))
+    await stage.pass_(100)
+    asked = stage.platform.add(recording("later"))
+    other = stage.platform.add(recording("other", kind=ProfileKind.SELINUX))
+    await stage.pass_(3)
+    assert condition(stage, asked, "Ready").reason == "Waiting"
+    assert condition(stage, other, "Ready").reason == "KindNotServed"
+
+
+@staged
 async def test_a_container_whose_node_is_gone_ends_when_its_pod_is_gone(stage):
     """Nobody will ever tell its end."""
     asked = stage.platform.add(recording())

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import ParamSpec, Self, TypeVar
 
 from recorder.collector.store.bounds import StoreBounds, StoreFigures
@@ -28,6 +29,7 @@ class AsyncStore:
     def __init__(self, store: Store, executor: ThreadPoolExecutor) -> None:
         self._store = store
         self._executor = executor
+        self._saves: _Saves | None = None  # if nothing was asked for since
 
     @classmethod
     async def open(cls, path: Path, bounds: StoreBounds | None = None, *, set_aside: bool = False) -> Self:
@@ -42,6 +44,7 @@ class AsyncStore:
             raise
 
     async def _run(self, method: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        self._saves = None
         return await asyncio.wrap_future(self._executor.submit(method, *args, **kwargs))
 
     async def close(self) -> None:
@@ -132,7 +135,15 @@ class AsyncStore:
         return await self._run(self._store.result_by_name, kind, name)
 
     async def save_result(self, result: StoredResult) -> None:
-        await self._run(self._store.save_result, result)
+        # those that wait while the disk is busy are one commit
+        saves = self._saves
+        if saves is None or not saves.add(result):
+            saves = self._saves = _Saves(result)
+            saves.done = self._executor.submit(lambda: self._store.save_results(saves.begin()))
+        await asyncio.shield(asyncio.wrap_future(saves.done))
+
+    async def save_results(self, results: Sequence[StoredResult]) -> None:
+        await self._run(self._store.save_results, results)
 
     async def remove_result(self, result: StoredResult) -> None:
         await self._run(self._store.remove_result, result)
@@ -147,3 +158,27 @@ class AsyncStore:
 def _close(opening: Future[Store]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
+
+
+class _Saves:
+    """Results that are to be saved together, until it is begun. `done`: when they are."""
+
+    done: Future[None]
+
+    def __init__(self, first: StoredResult) -> None:
+        self._results = [first]
+        self._begun = False
+        self._lock = Lock()
+
+    def add(self, result: StoredResult) -> bool:
+        """False if it is too late."""
+        with self._lock:
+            if not self._begun:
+                self._results.append(result)
+            return not self._begun
+
+    def begin(self) -> list[StoredResult]:
+        """All that were added; in the store's thread."""
+        with self._lock:
+            self._begun = True
+            return self._results

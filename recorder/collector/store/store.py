@@ -309,8 +309,13 @@ class Store:
 
     def save_result(self, result: StoredResult) -> None:
         """In place of the one with its recording, kind, container, suffix and partial."""
+        self.save_results([result])
+
+    def save_results(self, results: Sequence[StoredResult]) -> None:
+        """The same of several, in their order, in one commit."""
         with self._session.writing() as transaction:
-            transaction.touched = catalogue.save_result(transaction.connection, result)
+            for each in results:
+                transaction.touched |= catalogue.save_result(transaction.connection, each)
 
     def remove_result(self, result: StoredResult) -> None:
         """The one with that key, if there is one."""
