@@ -78,6 +78,8 @@ def agent_limits(agents: int) -> Limits:
         # a fourth of all is for the Unix socket
         calls_in_all=2 * agents + 64,
         calls_of_peer=8,
+        # thousands connect at once after a restart: who is given up then comes again, and it takes longer
+        handshake_seconds=30,
     )
 
 

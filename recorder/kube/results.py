@@ -7,9 +7,11 @@ between is overwritten: the API server refuses it then, and it is made anew.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakValueDictionary
 
 from lightkube import ApiError, AsyncClient
 from lightkube.models.meta_v1 import StatusCause
@@ -56,6 +58,7 @@ class Results:
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
+        self._applying: WeakValueDictionary[tuple[ProfileKind, str], asyncio.Lock] = WeakValueDictionary()
 
     async def read(self, kind: ProfileKind, name: str) -> PublishedResult | None:
         """The object of that name; None: there is none."""
@@ -74,7 +77,15 @@ class Results:
         )
 
     async def apply(self, result: ResultObject, uid: str) -> Application:
-        """As Platform.apply."""
+        """As Platform.apply.
+
+        An application cannot say that there must be no object yet, and two by one manager do not
+        conflict: so two of ours that want one name take turns, and the later one finds the object.
+        """
+        async with self._applying.setdefault((result.kind, result.name), asyncio.Lock()):
+            return await self._apply(result, uid)
+
+    async def _apply(self, result: ResultObject, uid: str) -> Application:
         conflicts: dict[str, Edit] = {}
         back = False
         for _ in range(_ATTEMPTS):

@@ -60,6 +60,7 @@ class Scene:
         self.collector = collector
         self.loop = Loop()
         self.wire = Wire(collector.port)
+        self._agents: dict[str, SimulatedAgent] = {}
         self._running: list[Future[Any]] = []
         self._serial = 0
         self.do(self.wire.start())
@@ -69,19 +70,23 @@ class Scene:
         return self.loop.do(coroutine)
 
     def agent(self, node: str = "node-a", *, certificate: str = "", boot: str = "boot-1") -> SimulatedAgent:
-        """An agent that connects and reports; `certificate`: of another node."""
+        """An agent that connects and reports; `certificate`: of another node. One of the same node ends."""
+        if node in self._agents:
+            self.stop(self._agents[node])
 
         async def make() -> SimulatedAgent:
             tls = self.collector.credentials(certificate or node)
             return SimulatedAgent(f"localhost:{self.wire.port}", node, tls, boot=boot)
 
-        made = self.do(make())
+        made = self._agents[node] = self.do(make())
         self._running.append(self.loop.start(made.uplink.run()))
         return made
 
     def stop(self, agent: SimulatedAgent) -> None:
         """As if it had crashed; what it had seen is gone with it."""
-        self.do(agent.uplink.close(0))
+        if self._agents.get(agent.node) is agent:
+            del self._agents[agent.node]
+            self.do(agent.uplink.close(0))
 
     def act(self, what: Callable[[], None]) -> None:
         """Something done to agents, in their loop."""

@@ -39,7 +39,9 @@ def lie(
     agent = cluster.agent(node)
     container = cluster.container(pod, name, labels, serial=77)
     cluster.act(lambda: (agent.see(container, "execve", "reboot"), agent.end(container)))
-    cluster.do(agent.until_planned(lambda plan: plan.recordings))
+    cluster.do(
+        agent.until_planned(lambda plan: any(each.namespace == pod.namespace for each in plan.recordings))
+    )
     cluster.stored(agent)
     cluster.stop(agent)
 

@@ -63,7 +63,7 @@ def test_an_empty_selector_is_every_pod_of_the_namespace(cluster, place, agent):
     """Whatever its labels, and none of another namespace."""
     elsewhere = cluster.namespace(OPT_IN)
     cluster.record(place, place, podSelector={})
-    cluster.planned(agent)
+    cluster.do(agent.until_planned(lambda plan: any(each.namespace == place for each in plan.recordings)))
     for number, (where, labels) in enumerate(((place, {"app": "db"}), (place, {}), (elsewhere, {}))):
         each = cluster.container(cluster.pod(where, f"p{number}", labels=labels), f"c{number}", labels)
         cluster.act(lambda each=each: agent.see(each, "execve"))

@@ -1,5 +1,6 @@
 """Profiles on a real API server: created, applied without force, edited by people, given back."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 
@@ -7,7 +8,7 @@ import pytest
 
 from recorder.model.errors import PlatformUnreachable
 from recorder.model.recording import ProfileKind
-from recorder.model.result import Outcome
+from recorder.model.result import Application, Outcome
 from recorder.profiles.result_marks import CONTAINER_LABEL, OWNER, STATE
 from tests.cluster.api_server import ApiServer
 from tests.cluster.client import Object
@@ -108,6 +109,20 @@ def test_an_object_that_is_there_is_never_taken(api_server, platform, place):
     seen = platform.do(platform.platform.result(SECCOMP, name))
     assert seen is not None
     assert not seen.ours
+
+
+def test_two_of_ours_that_want_one_name_at_the_same_moment(api_server, platform, place):
+    """One has it; the other is told that it is taken, though both are of one manager."""
+    name = f"{place}-a"
+    wanted = [result(place, name, (call,)) for call in ("read", "write")]
+
+    async def both() -> list[Application]:
+        return await asyncio.gather(*(platform.platform.apply(each, "") for each in wanted))
+
+    outcomes = [each.outcome for each in platform.do(both())]
+    assert sorted(outcomes) == sorted([Outcome.CREATED, Outcome.TAKEN])
+    won = wanted[outcomes.index(Outcome.CREATED)]
+    assert names(api_server.client.get("SeccompProfile", name)) == names({"spec": won.spec})
 
 
 def test_an_object_that_was_made_anew_by_somebody_is_left_alone(api_server, platform, place):

@@ -69,6 +69,20 @@ async def test_two_recordings_whose_results_would_have_one_name(stage):
 
 
 @staged
+async def test_results_that_want_one_name_at_the_same_moment(stage):
+    """Both are due at once, and neither is there when the other one looks: still two objects."""
+    asked = [stage.platform.add(recording(name)) for name in ("a-b", "a")]
+    pod = stage.platform.add_pod("web")
+    await stage.report(seen("execve mkdir", "c", pod), to=asked[0])
+    await stage.report(seen("execve chmod", "b-c", pod, cgroup=2), to=asked[1])
+    await stage.pass_(10)
+    assert stage.platform.names() == ["a-b-c", "ns-a-b-c"]
+    for each, call in zip(asked, ("mkdir", "chmod"), strict=True):
+        (result,) = stage.platform.statuses[each.id].results
+        assert {"mkdir", "chmod"} & allowed(stage.platform.object(result.name)) == {call}
+
+
+@staged
 async def test_one_recordings_name_in_two_namespaces(stage):
     """The second one's result has its namespace in front."""
     one, two = stage.platform.add(recording("r", "one")), stage.platform.add(recording("r", "two"))
