@@ -86,6 +86,7 @@ def deaf(agent: AgentProcess, pods: list[SimulatedPod], count: int) -> Iterator[
         yield made
 
 
+@pytest.mark.timeout(900)  # with all of them, on a machine that is busy otherwise
 def test_within_the_budget(agent: AgentProcess, node: SimulatedNode, uplinked, scaled):
     """Containers by plan, captures of them, deaf clients and a flood at once, their bounds just hold"""
     containers, captures, deafs = scaled(1000, least=60), scaled(200, least=20), scaled(50, least=5)
