@@ -1,6 +1,7 @@
 """Many containers, captures, clients that do not read and a flood: within the budget, and nothing is lost."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -28,6 +29,10 @@ REMEMBERED = 60.0
 runtime, a part of this test, can be asked about in the meantime."""
 
 
+BEGUN = 120
+"""Seconds for all that begins: hundreds of connections beside a flood."""
+HANDED_ON = 240
+"""Seconds for all that has ended: each is synced to the disk, one after the other."""
 MET = {"queues", "first_sights"}
 """Bounds that deaf clients and the flood are to meet: nothing of a record is lost by them."""
 
@@ -64,8 +69,9 @@ def reading(agent: AgentProcess, pods: list[SimulatedPod], count: int) -> Iterat
             threads.append(threading.Thread(target=follow, args=[streams[-1]], daemon=True))
             threads[-1].start()
         yield streams
+        deadline = time.monotonic() + HANDED_ON
         for each in threads:
-            each.join(60)
+            each.join(max(0, deadline - time.monotonic()))
     finally:
         for each in clients:
             each.close()
@@ -86,6 +92,7 @@ def deaf(agent: AgentProcess, pods: list[SimulatedPod], count: int) -> Iterator[
         yield made
 
 
+@pytest.mark.timeout(900)  # with all of them, on a machine that is busy otherwise
 def test_within_the_budget(agent: AgentProcess, node: SimulatedNode, uplinked, scaled):
     """Containers by plan, captures of them, deaf clients and a flood at once, their bounds just hold"""
     containers, captures, deafs = scaled(1000, least=60), scaled(200, least=20), scaled(50, least=5)
@@ -111,14 +118,14 @@ def test_within_the_budget(agent: AgentProcess, node: SimulatedNode, uplinked, s
         assert agent.says(f"plan {follows.revision}:")
         pods = [node.pod({"app": "web", "tier": "front"}) for _ in range(pods_needed)]
         made = [node.container(pods[number // OF_A_POD]) for number in range(containers)]
-        agent.wait_for(lambda status: slots_used(status) == containers)
+        agent.wait_for(lambda status: slots_used(status) == containers, BEGUN)
         flooded = node.pod()
         with (
             deaf(agent, pods, deafs),
             reading(agent, pods, captures) as streams,
             flood(node, flooded, limit=short_lived, remembered=REMEMBERED) as short,
         ):
-            agent.wait_for(lambda status: len(status.captures) == captures + deafs)
+            agent.wait_for(lambda status: len(status.captures) == captures + deafs, BEGUN)
             hands = deal(PLAYERS, 7)
             expected = {}
             for number, container in enumerate(made[:: max(1, containers // CALLERS)]):
@@ -150,8 +157,7 @@ def assert_recorded(
         return wanted - {e.identity.container_id for e in collector.stored.values() if e.ended}
 
     try:
-        # each is synced to the disk, one after the other
-        collector.wait_for(lambda collector: not lacking(collector), 180)
+        collector.wait_for(lambda collector: not lacking(collector), HANDED_ON)
     except AssertionError as error:
         known = {each.id for each in made}
         raise AssertionError(
