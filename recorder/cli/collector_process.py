@@ -13,7 +13,7 @@ from recorder.collector.settings import SOURCES, Settings
 
 if TYPE_CHECKING:
     from recorder.collector.collector import Collector
-    from recorder.collector.folders import Folders
+    from recorder.collector.folders.platform import Folders
 
 _LOG = logging.getLogger("recorder.collector")
 OWN_FILES = 256
@@ -41,7 +41,7 @@ def places(settings: Settings) -> str:
 
 def folders(settings: Settings) -> Folders | None:
     """The platform, if it is two folders."""
-    from recorder.collector.folders import Folders
+    from recorder.collector.folders.platform import Folders
 
     where = settings.folders
     if not (where.recordings and where.results):

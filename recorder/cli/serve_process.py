@@ -23,7 +23,7 @@ from recorder.collector.settings import Settings as CollectorSettings
 from recorder.model.errors import InternalError, InvalidSettings, NotPermitted, StorageError, UsageError
 
 if TYPE_CHECKING:
-    from recorder.collector.folders import Folders
+    from recorder.collector.folders.platform import Folders
 
 _LOG = logging.getLogger("recorder.serve")
 

@@ -8,13 +8,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 from recorder import __version__
-from recorder.collector.authority import Authority
-from recorder.collector.connection import ConnectionBounds
-from recorder.collector.ingest import IngestBounds
+from recorder.collector.agents.connection import ConnectionBounds
+from recorder.collector.agents.ingest import IngestBounds
+from recorder.collector.people.authority import Authority
+from recorder.collector.people.records import RecordsBounds
 from recorder.collector.platform import Platform
-from recorder.collector.publisher import Publisher
-from recorder.collector.records import RecordsBounds
-from recorder.collector.result_policy import ResultPolicy
+from recorder.collector.results.publisher import Publisher
+from recorder.collector.results.result_policy import ResultPolicy
 from recorder.collector.service import (
     NAME,
     CollectorService,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from recorder import __version__
 from recorder.collector.figures import ServiceFigures
-from recorder.collector.publisher_figures import PublisherFigures
+from recorder.collector.results.publisher_figures import PublisherFigures
 from recorder.collector.store.bounds import StoreFigures
 from recorder.service.metrics import Described, Histogram, MetricsPage, Row, Type, one, process_metrics
 

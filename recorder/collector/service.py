@@ -18,15 +18,15 @@ from typing import Any, Protocol
 import grpc
 import grpc.aio
 
-from recorder.collector.authority import Authority
-from recorder.collector.connection import Connection, ConnectionBounds, first_message
+from recorder.collector.agents.connection import Connection, ConnectionBounds, first_message
+from recorder.collector.agents.ingest import Ingest, IngestBounds, IngestStore
+from recorder.collector.agents.node_names import DEFAULT_PATTERNS, NodeNames
+from recorder.collector.agents.plan import PlanBounds, Planned, planned
 from recorder.collector.figures import ConnectedAgent, ServiceFigures
-from recorder.collector.ingest import Ingest, IngestBounds, IngestStore
-from recorder.collector.node_names import DEFAULT_PATTERNS, NodeNames
-from recorder.collector.plan import PlanBounds, Planned, planned
+from recorder.collector.people.authority import Authority
+from recorder.collector.people.records import Records, RecordsBounds, RecordsStore
+from recorder.collector.people.reviews import ROOT, Reviews, Viewer, token_of
 from recorder.collector.platform import Platform
-from recorder.collector.records import Records, RecordsBounds, RecordsStore
-from recorder.collector.reviews import ROOT, Reviews, Viewer, token_of
 from recorder.model.errors import AccessDenied, InvalidRequest, LimitReached, RecorderError, Unreachable
 from recorder.rpc.limits import Limits
 from recorder.rpc.names import is_subdomain, shown
@@ -53,7 +53,7 @@ class ServiceStore(IngestStore, RecordsStore, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServiceBounds:
-    """agents: streams at a time. node_names: see `recorder.collector.node_names`.
+    """agents: streams at a time. node_names: see `recorder.collector.agents.node_names`.
 
     review_seconds: how long an answer of the authority holds.
     """

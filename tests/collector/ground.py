@@ -10,11 +10,11 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from recorder.collector.authority import Authority as Reviewer
-from recorder.collector.authority import Person
-from recorder.collector.connection import ConnectionBounds
-from recorder.collector.ingest import IngestBounds
-from recorder.collector.records import RecordsBounds
+from recorder.collector.agents.connection import ConnectionBounds
+from recorder.collector.agents.ingest import IngestBounds
+from recorder.collector.people.authority import Authority as Reviewer
+from recorder.collector.people.authority import Person
+from recorder.collector.people.records import RecordsBounds
 from recorder.collector.service import NAME, CollectorService, ServiceBounds, agent_limits, people_limits
 from recorder.collector.store.async_store import AsyncStore
 from recorder.model.abi import Abi

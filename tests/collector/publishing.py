@@ -9,8 +9,8 @@ import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from recorder.collector.publisher import Publisher
-from recorder.collector.result_policy import ResultPolicy
+from recorder.collector.results.publisher import Publisher
+from recorder.collector.results.result_policy import ResultPolicy
 from recorder.collector.store import AsyncStore, Incoming, StoreBounds
 from recorder.model.abi import Abi
 from recorder.model.ledger import Ledger

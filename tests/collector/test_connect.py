@@ -5,8 +5,8 @@ import asyncio
 import grpc
 import pytest
 
-from recorder.collector.ingest import IngestBounds
-from recorder.collector.plan import PlanBounds, plan_message
+from recorder.collector.agents.ingest import IngestBounds
+from recorder.collector.agents.plan import PlanBounds, plan_message
 from recorder.collector.service import RECEIVE_BYTES, ServiceBounds
 from recorder.model.errors import StoreDamaged
 from recorder.model.recording import ProfileKind

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from recorder.collector.reports import Reason
+from recorder.collector.agents.reports import Reason
 from recorder.collector.store.async_store import AsyncStore
 from recorder.model.abi import Abi
 from recorder.model.wire import from_observation

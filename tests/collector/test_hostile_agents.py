@@ -9,7 +9,7 @@ import tracemalloc
 import grpc
 import pytest
 
-from recorder.collector.plan import plan_message
+from recorder.collector.agents.plan import plan_message
 from recorder.collector.store.sighting import Confirmation
 from recorder.model.record import FirstSight, SightKey, Source
 from recorder.model.wire import from_observation

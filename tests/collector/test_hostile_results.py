@@ -6,8 +6,8 @@ What is not true of a pod is in no result; recordings whose results would have o
 import asyncio
 import contextlib
 
-from recorder.collector.publisher import Publisher
-from recorder.collector.result_policy import ResultPolicy
+from recorder.collector.results.publisher import Publisher
+from recorder.collector.results.result_policy import ResultPolicy
 from recorder.model.recording import ProfileKind
 from recorder.rpc.v1 import collector_pb2 as pb
 from tests.collector.ground import container, ground, observed

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from recorder.collector.result_policy import ResultPolicy
+from recorder.collector.results.result_policy import ResultPolicy
 from recorder.model.record import Pod
 from recorder.model.recording import MergeStrategy
 from tests.collector.platform import recording

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from recorder.collector.node_absence import NodeAbsence
-from recorder.collector.recording_events import RecordingEvents
-from recorder.collector.write_schedule import Backoff, WriteSchedule
+from recorder.collector.results.node_absence import NodeAbsence
+from recorder.collector.results.recording_events import RecordingEvents
+from recorder.collector.results.write_schedule import Backoff, WriteSchedule
 from recorder.model.errors import PlatformUnreachable
 from recorder.model.recording import RecordingName
 from tests.collector.platform import FakePlatform

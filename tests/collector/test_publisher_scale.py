@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from recorder.collector.publisher import Publisher
-from recorder.collector.result_policy import ResultPolicy
+from recorder.collector.results.publisher import Publisher
+from recorder.collector.results.result_policy import ResultPolicy
 from recorder.collector.store import AsyncStore, Incoming
 from recorder.model.errors import StoreDamaged
 from recorder.model.recording import MergeStrategy

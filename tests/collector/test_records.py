@@ -7,7 +7,7 @@ import dataclasses
 import grpc
 import pytest
 
-from recorder.collector.records import RecordsBounds
+from recorder.collector.people.records import RecordsBounds
 from recorder.collector.service import ServiceBounds
 from recorder.collector.store.sighting import Confirmation
 from recorder.collector.store.stored import StoredResult

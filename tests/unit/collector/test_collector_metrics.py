@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from recorder import __version__
 from recorder.collector.figures import ServiceFigures
 from recorder.collector.metrics import METRICS, CollectorFigures, CollectorMetrics
-from recorder.collector.publisher_figures import PublisherFigures
+from recorder.collector.results.publisher_figures import PublisherFigures
 from recorder.collector.store import StoreBounds, StoreFigures
 
 SERVICE = ServiceFigures(

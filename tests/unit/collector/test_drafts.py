@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.collector.drafts import CONFIRMED, ResultKey, counts, drafts, group_of, pod_suffix
+from recorder.collector.results.drafts import CONFIRMED, ResultKey, counts, drafts, group_of, pod_suffix
 from recorder.collector.store.sighting import Confirmation
 from recorder.model.abi import Abi
 from recorder.model.numbers import Numbers

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recorder.collector.folders import Folders
+from recorder.collector.folders.platform import Folders
 from recorder.model.errors import PlatformUnreachable, StorageError
 from recorder.model.record import Pod
 from recorder.model.recording import ProfileKind, RecordingName

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from recorder.collector.recording_files import RecordingFiles
+from recorder.collector.folders.recording_files import RecordingFiles
 from recorder.model.errors import PlatformUnreachable
 from recorder.model.recording import MergeStrategy
 

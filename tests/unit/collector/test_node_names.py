@@ -2,7 +2,7 @@
 
 import pytest
 
-from recorder.collector.node_names import NodeNames
+from recorder.collector.agents.node_names import NodeNames
 from recorder.model.errors import AccessDenied, InvalidSettings
 from recorder.rpc.peer import Peer
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from recorder.agent.plan import plan_of
-from recorder.collector.plan import PlanBounds, plan_message, planned
+from recorder.collector.agents.plan import PlanBounds, plan_message, planned
 from recorder.containers.container import Container, Manager
 from recorder.model.record import Pod
 from recorder.model.recording import (

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.collector.drafts import ResultKey
-from recorder.collector.recording_status_of import (
+from recorder.collector.results.drafts import ResultKey
+from recorder.collector.results.recording_status_of import (
     Circumstances,
     Reported,
     recording_status,
     refused_status,
 )
-from recorder.collector.result_summary import ResultSummary
+from recorder.collector.results.result_summary import ResultSummary
 from recorder.model.recording import ProfileKind, RecordingName, RefusedRecording
 from recorder.model.recording_status import ResultStatus
 from recorder.model.result import Edit

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from recorder.collector.drafts import ResultKey
-from recorder.collector.result_names import candidate_names, label_value, result_labels, same_subject
+from recorder.collector.results.drafts import ResultKey
+from recorder.collector.results.result_names import candidate_names, label_value, result_labels, same_subject
 from recorder.model.recording import ProfileKind, RecordingName
 
 # RFC 1123 subdomain, and Kubernetes' "Labels and Selectors".

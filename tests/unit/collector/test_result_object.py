@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.collector.drafts import drafts
-from recorder.collector.result_names import candidate_names
-from recorder.collector.result_object import NotYet, content_digest, result_object
+from recorder.collector.results.drafts import drafts
+from recorder.collector.results.result_names import candidate_names
+from recorder.collector.results.result_object import NotYet, content_digest, result_object
 from recorder.model.abi import Abi
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers

@@ -2,8 +2,8 @@
 
 import json
 
-from recorder.collector.drafts import drafts
-from recorder.collector.result_summary import ResultSummary, summary
+from recorder.collector.results.drafts import drafts
+from recorder.collector.results.result_summary import ResultSummary, summary
 from recorder.model.abi import Abi
 from recorder.model.numbers import Numbers
 from recorder.model.record import CallKey, Outcome, Phase

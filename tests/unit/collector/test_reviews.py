@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from recorder.collector.authority import Person
 from recorder.collector.figures import ServiceFigures
-from recorder.collector.reviews import ROOT, Reviews, Viewer, token_of
+from recorder.collector.people.authority import Person
+from recorder.collector.people.reviews import ROOT, Reviews, Viewer, token_of
 from recorder.model.errors import AccessDenied, LimitReached, PlatformUnreachable, Unreachable
 
 ANN = Person("ann", "uid-ann")

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from recorder.collector import plain_file
-from recorder.collector.plain_file import Stamp
+from recorder.collector.folders import plain_file
+from recorder.collector.folders.plain_file import Stamp
 from recorder.model.errors import InvalidRecording, PlatformUnreachable
 from recorder.model.recording import Recording, RecordingName, RefusedRecording
 from recorder.profiles.label import is_object_name

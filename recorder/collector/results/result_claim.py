@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from recorder.collector.drafts import ResultKey
 from recorder.collector.platform import Platform
-from recorder.collector.result_names import candidate_names, same_subject
+from recorder.collector.results.drafts import ResultKey
+from recorder.collector.results.result_names import candidate_names, same_subject
 from recorder.collector.store.stored import StoredRecording, StoredResult
 from recorder.model.recording import ProfileKind, Recording
 

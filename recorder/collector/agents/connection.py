@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from recorder.collector.agents.ingest import Ingest, Pending
+from recorder.collector.agents.reports import Reason, Refusal, checked
 from recorder.collector.figures import ConnectedAgent, ServiceFigures
-from recorder.collector.ingest import Ingest, Pending
-from recorder.collector.reports import Reason, Refusal, checked
 from recorder.model.errors import InvalidRequest, LimitReached, RecorderError
 from recorder.rpc.names import shown
 from recorder.rpc.v1 import collector_pb2 as pb

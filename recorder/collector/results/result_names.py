@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
-from recorder.collector.drafts import ResultKey
+from recorder.collector.results.drafts import ResultKey
 from recorder.model.recording import RecordingName
 from recorder.profiles.label import MAX_LABEL, is_object_name
 from recorder.profiles.result_marks import CONTAINER_LABEL, NAMESPACE_LABEL, PARTIAL_LABEL, RECORDING_LABEL

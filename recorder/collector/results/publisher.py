@@ -16,19 +16,19 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from math import inf
 from typing import Final, Protocol, TypeAlias
 
-from recorder.collector.confirmation import Confirmer, ConfirmingStore
-from recorder.collector.node_absence import NodeAbsence
 from recorder.collector.platform import Platform
-from recorder.collector.publisher_figures import PublisherFigures
-from recorder.collector.recording_events import RecordingEvents
-from recorder.collector.recording_results import Fate, RecordingResults
-from recorder.collector.recording_status_of import refused_status
-from recorder.collector.result_claim import Claims
-from recorder.collector.result_policy import ResultPolicy
-from recorder.collector.result_writer import ResultWriter
+from recorder.collector.results.confirmation import Confirmer, ConfirmingStore
+from recorder.collector.results.node_absence import NodeAbsence
+from recorder.collector.results.publisher_figures import PublisherFigures
+from recorder.collector.results.recording_events import RecordingEvents
+from recorder.collector.results.recording_results import Fate, RecordingResults
+from recorder.collector.results.recording_status_of import refused_status
+from recorder.collector.results.result_claim import Claims
+from recorder.collector.results.result_policy import ResultPolicy
+from recorder.collector.results.result_writer import ResultWriter
+from recorder.collector.results.surroundings import ResultsStore, Surroundings
+from recorder.collector.results.write_schedule import Backoff
 from recorder.collector.store.stored import StoredRecording, StoredResult
-from recorder.collector.surroundings import ResultsStore, Surroundings
-from recorder.collector.write_schedule import Backoff
 from recorder.model.errors import PlatformUnreachable, StoreFull
 from recorder.model.recording import Recording, RefusedRecording
 

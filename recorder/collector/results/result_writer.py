@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final, Protocol
 
-from recorder.collector.drafts import Draft, ResultKey, drafts
 from recorder.collector.platform import Platform
-from recorder.collector.recording_events import RecordingEvents
-from recorder.collector.result_claim import Claim, Claims, ClaimStore
-from recorder.collector.result_names import same_subject
-from recorder.collector.result_object import NotYet, content_digest, result_object
-from recorder.collector.result_summary import ResultSummary, summary
+from recorder.collector.results.drafts import Draft, ResultKey, drafts
+from recorder.collector.results.recording_events import RecordingEvents
+from recorder.collector.results.result_claim import Claim, Claims, ClaimStore
+from recorder.collector.results.result_names import same_subject
+from recorder.collector.results.result_object import NotYet, content_digest, result_object
+from recorder.collector.results.result_summary import ResultSummary, summary
 from recorder.collector.store.sighting import Confirmation, Sighting
 from recorder.collector.store.stored import StoredResult
 from recorder.model.ledger import Ledger

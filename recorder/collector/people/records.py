@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from recorder.collector.figures import ServiceFigures
-from recorder.collector.reviews import Reviews, Viewer
+from recorder.collector.people.reviews import Reviews, Viewer
 from recorder.collector.store.sighting import Confirmation, Sighting
 from recorder.collector.store.stored import StoredRecording, StoredResult
 from recorder.model.errors import AccessDenied, LimitReached, RecorderError

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from recorder.collector.drafts import Draft
+from recorder.collector.results.drafts import Draft
 from recorder.model.ledger import Ledger
 from recorder.model.record import Outcome, Phase, Record
 from recorder.profiles.base import NO_BASE

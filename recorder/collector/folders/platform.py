@@ -21,10 +21,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from recorder.collector import plain_file
-from recorder.collector.plain_file import Found, Stamp
-from recorder.collector.recording_files import RecordingFiles
-from recorder.collector.result_file import EDITED, ResultFile
+from recorder.collector.folders import plain_file
+from recorder.collector.folders.plain_file import Found, Stamp
+from recorder.collector.folders.recording_files import RecordingFiles
+from recorder.collector.folders.result_file import EDITED, ResultFile
 from recorder.model.errors import InvalidProfile, PlatformUnreachable, StorageError
 from recorder.model.record import Pod
 from recorder.model.recording import ProfileKind, Recording, RecordingName, RefusedRecording

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
-from recorder.collector.drafts import Draft, Group, ResultKey, counts, group_of
-from recorder.collector.result_writer import Made, make
+from recorder.collector.results.drafts import Draft, Group, ResultKey, counts, group_of
+from recorder.collector.results.result_writer import Made, make
 from recorder.collector.store.sighting import Confirmation, Sighting
 from recorder.model.recording import Recording
 

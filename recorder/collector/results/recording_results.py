@@ -12,19 +12,19 @@ from enum import Enum
 from math import inf
 from typing import Final
 
-from recorder.collector.drafts import Draft, Group, ResultKey
-from recorder.collector.group_progress import GroupProgress
-from recorder.collector.group_reader import GroupReader
-from recorder.collector.recording_index import GroupState, RecordingIndex
-from recorder.collector.recording_report import RecordingReport
-from recorder.collector.recording_status_of import Circumstances, Reported
-from recorder.collector.result_claim import key_of
-from recorder.collector.result_object import SERVED_KINDS
-from recorder.collector.result_summary import ResultSummary
-from recorder.collector.result_writer import Made, Writing, Written
+from recorder.collector.results.drafts import Draft, Group, ResultKey
+from recorder.collector.results.group_progress import GroupProgress
+from recorder.collector.results.group_reader import GroupReader
+from recorder.collector.results.recording_index import GroupState, RecordingIndex
+from recorder.collector.results.recording_report import RecordingReport
+from recorder.collector.results.recording_status_of import Circumstances, Reported
+from recorder.collector.results.result_claim import key_of
+from recorder.collector.results.result_object import SERVED_KINDS
+from recorder.collector.results.result_summary import ResultSummary
+from recorder.collector.results.result_writer import Made, Writing, Written
+from recorder.collector.results.surroundings import Surroundings
 from recorder.collector.store.sighting import Sighting
 from recorder.collector.store.stored import StoredResult
-from recorder.collector.surroundings import Surroundings
 from recorder.model.recording import MergeStrategy, ProfileKind, Recording, RefusedRecording
 from recorder.profiles.result_marks import STATE_FINAL, STATE_RECORDING
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from recorder.collector.drafts import Group, group_of
+from recorder.collector.results.drafts import Group, group_of
 from recorder.collector.store.sighting import Confirmation, Outline
 from recorder.model.record import Pod
 from recorder.model.recording import Recording

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
-from recorder.collector.drafts import Draft
-from recorder.collector.result_names import result_labels
+from recorder.collector.results.drafts import Draft
+from recorder.collector.results.result_names import result_labels
 from recorder.model.errors import InvalidProfile
 from recorder.model.record import Identity, Observation, Outcome, Phase, Record
 from recorder.model.recording import MergeStrategy, ProfileKind, Recording

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recorder.collector.platform import Platform
-from recorder.collector.recording_status_of import (
+from recorder.collector.results.recording_status_of import (
     Circumstances,
     Reported,
     recording_status,
     refused_status,
 )
-from recorder.collector.result_policy import ResultPolicy
-from recorder.collector.write_schedule import WriteSchedule
+from recorder.collector.results.result_policy import ResultPolicy
+from recorder.collector.results.write_schedule import WriteSchedule
 from recorder.model.recording import Recording, RefusedRecording
 from recorder.model.recording_status import RecordingStatus
 

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from recorder.collector.authority import Authority, Person
 from recorder.collector.figures import ServiceFigures
+from recorder.collector.people.authority import Authority, Person
 from recorder.model.errors import AccessDenied, LimitReached, PlatformUnreachable, Unreachable
 
 __all__ = ["ROOT", "Reviews", "Viewer", "token_of"]

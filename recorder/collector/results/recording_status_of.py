@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from recorder.collector.drafts import ResultKey
-from recorder.collector.result_object import SERVED_KINDS
-from recorder.collector.result_summary import ResultSummary
+from recorder.collector.results.drafts import ResultKey
+from recorder.collector.results.result_object import SERVED_KINDS
+from recorder.collector.results.result_summary import ResultSummary
 from recorder.model.ledger import CAUSES, Ledger
 from recorder.model.recording import Recording, RefusedRecording
 from recorder.model.recording_status import Condition, RecordingStatus, ResultStatus

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from recorder.collector.group_reader import SightingStore
-from recorder.collector.node_absence import NodeAbsence
 from recorder.collector.platform import Platform
-from recorder.collector.recording_events import RecordingEvents
-from recorder.collector.recording_index import OutlineStore
-from recorder.collector.result_claim import Claims
-from recorder.collector.result_policy import ResultPolicy
-from recorder.collector.result_writer import ResultStore, ResultWriter
+from recorder.collector.results.group_reader import SightingStore
+from recorder.collector.results.node_absence import NodeAbsence
+from recorder.collector.results.recording_events import RecordingEvents
+from recorder.collector.results.recording_index import OutlineStore
+from recorder.collector.results.result_claim import Claims
+from recorder.collector.results.result_policy import ResultPolicy
+from recorder.collector.results.result_writer import ResultStore, ResultWriter
 from recorder.collector.store.sighting import Confirmation
 from recorder.collector.store.stored import StoredResult
 

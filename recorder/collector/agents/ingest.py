@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from recorder.collector.agents.reports import Reason, Refusal
 from recorder.collector.figures import ServiceFigures
-from recorder.collector.reports import Reason, Refusal
 from recorder.collector.store.sighting import Change, Incoming
 from recorder.model.errors import StoreFull
 from recorder.model.record import Source

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from recorder.collector.recording_index import GroupState
-from recorder.collector.result_policy import ResultPolicy
+from recorder.collector.results.recording_index import GroupState
+from recorder.collector.results.result_policy import ResultPolicy
+from recorder.collector.results.write_schedule import WriteSchedule
 from recorder.collector.store.stored import StoredResult
-from recorder.collector.write_schedule import WriteSchedule
 from recorder.profiles.result_marks import STATE_FINAL
 
 __all__ = ["GroupProgress"]

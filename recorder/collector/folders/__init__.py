@@ -1,0 +1,1 @@
+"""Two folders as the platform: recordings in one, results in the other."""

@@ -1,0 +1,1 @@
+"""People who read records: who they are, what they may see."""
