@@ -94,6 +94,8 @@ class Tracker:
         self._children_refused = 0
         self._stale_roots = True
         self._handing = asyncio.Lock()
+        self._arming = asyncio.Lock()
+        self._next_arm: asyncio.Future[None] | None = None
         self._restoring = False
         self._finishing = False
         self.unnamed = 0
@@ -254,23 +256,33 @@ class Tracker:
         raise BpfLimit(f"the slot of cgroup {identity} is not given back yet; try again")
 
     async def _arm(self) -> None:
-        if any(each.open for each in self._askers):
-            units = {unit for each in self._askers for unit in each.units}
-            # the table of watched cgroups is the kernel's; this only reads directories
-            self._stale_roots = False
-            await asyncio.to_thread(self._roots.refresh, units)
-            self._disarm_if_idle()  # who asked may be gone by now
+        # It reads the whole tree: who comes while that is under way has the next, with all others that came.
+        if self._next_arm is None:
+            self._next_arm = asyncio.ensure_future(self._arm_locked())
+        await asyncio.shield(self._next_arm)
+
+    async def _arm_locked(self) -> None:
+        async with self._arming:
+            self._next_arm = None
+            if any(each.open for each in self._askers):
+                units = {unit for each in self._askers for unit in each.units}
+                # the table of watched cgroups is the kernel's; this only reads directories
+                self._stale_roots = False
+                await asyncio.to_thread(self._roots.refresh, units)
+                self._disarm_if_idle()  # who asked may be gone by now
 
     async def _find_running(self, askers: Collection[Asker] = ()) -> None:
         """Containers that are there and that somebody wants; for all askers, those without a slot."""
         await self._take(self._backend.events())  # slots of which nobody was told yet
-        settled = set() if askers else self._named()
+        everybody = not askers
+        settled = self._named() if everybody else set()
         askers = askers or self._askers
         for container in list(self._index.containers().values()):
             if not container.cgroup_path or container.not_recordable or container.id in settled:
                 continue
-            if not os.path.isdir(f"{self._mount}{container.cgroup_path}"):
-                continue  # before all askers are asked: a runtime knows many that have ended
+            # before all askers are asked: a runtime knows many that have ended
+            if everybody and not os.path.isdir(f"{self._mount}{container.cgroup_path}"):
+                continue
             place = place_of(container.cgroup_path, self._namespaces)
             subject = Subject(container.cgroup_path, place, container)
             wanted = [asker for asker in askers if asker.wants(subject)]
