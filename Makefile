@@ -76,10 +76,11 @@ recorder/kernel/objects/bcc/%: bpf/%
 proto: setup ## generate the Python stubs from proto/
 	$(PYTHON) scripts/generate_stubs.py
 
-bench: setup bpf ## what a recorded system call costs (root)
+bench: setup bpf ## what a recorded system call costs, an idle agent, and a collector of some agents (root)
 	$(PYTHON) -m benchmarks.syscall_cost
 	$(PYTHON) -m benchmarks.start_cost
 	$(PYTHON) -m benchmarks.agent_idle
+	$(PYTHON) -m benchmarks.collector_load --agents 100 200 --seconds 10
 
 clean: ## remove what was built; .venv stays
 	rm -rf build recorder/kernel/objects/bcc recorder/kernel/objects/*.o recorder/kernel/objects/*.new .pytest_cache .mypy_cache .ruff_cache \
