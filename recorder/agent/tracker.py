@@ -29,7 +29,7 @@ from recorder.containers.place import Place, place_of, unit_of
 from recorder.kernel.backend import Backend, Reading, Target
 from recorder.kernel.bitmap import call_of
 from recorder.kernel.layout import EventKind, SlotMode
-from recorder.kernel.ring import RingEvent
+from recorder.kernel.ring import OUTCOMES, RingEvent
 from recorder.model.errors import (
     BpfError,
     BpfLimit,
@@ -39,7 +39,7 @@ from recorder.model.errors import (
     StorageError,
 )
 from recorder.model.ledger import Ledger
-from recorder.model.record import ContainerKind, FirstSight, Observation, Outcome, SightKey
+from recorder.model.record import ContainerKind, FirstSight, Observation, SightKey
 
 __all__ = ["Tracker"]
 
@@ -485,7 +485,7 @@ class Tracker:
                 case EventKind.EVENT_BEGIN:
                     if tracked is None:
                         self._begin(event.slot, event.generation)
-                case EventKind.EVENT_FIRST_SIGHT if tracked:
+                case EventKind.EVENT_FIRST_SIGHT | EventKind.EVENT_DENIED if tracked:
                     self._sight(tracked, event)
                 case EventKind.EVENT_END if tracked:
                     self._end(tracked)
@@ -501,7 +501,7 @@ class Tracker:
 
     def _sight(self, tracked: Tracked, event: RingEvent) -> None:
         abi, number = call_of(event.bit)
-        key = SightKey(abi, event.phase, Outcome.ALLOWED, number)
+        key = SightKey(abi, event.phase, OUTCOMES[EventKind(event.kind)], number)
         sight = FirstSight(event.time_ns, event.comm)
         known = tracked.sights.get(key)
         if known is None and not self._use.take("first_sights"):
