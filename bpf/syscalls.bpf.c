@@ -213,7 +213,7 @@ static __noinline int judge_call(__u32 index, __u32 bit, int failed)
 	enum phase phase = PHASE_WORKLOAD;
 	struct joiner *joiner;
 
-	if (!slot || word >= BITMAP_WORDS)
+	if (!slot)
 		return 0;
 	joiner = failed || slot->joiners > 0 ? joiner_of(task->tgid, index, slot) : NULL;
 	/* Who was moved in while running may have begun the call elsewhere. */
@@ -223,7 +223,9 @@ static __noinline int judge_call(__u32 index, __u32 bit, int failed)
 	if (!failed)
 		return 0;
 	if (joiner && joiner->state != JOINER_CONFIRMED) {
-		if (joiner->bits[word] & (1ULL << (bit % 64)))
+		/* As in deny. */
+		barrier_var(word);
+		if (word >= BITMAP_WORDS || joiner->bits[word] & (1ULL << (bit % 64)))
 			return 0;
 		if (joiner->state == JOINER_SETUP)
 			phase = PHASE_SETUP;
