@@ -15,7 +15,7 @@ from tests.exactness.same_run import JOIN, wait_until
 
 pytestmark = pytest.mark.root
 
-WAIT = f"wait:{2000}"
+WAIT = "wait:2000"
 
 
 @contextlib.contextmanager
@@ -85,15 +85,21 @@ def test_who_is_moved_in_while_in_a_call(backend, scratch_cgroup, built_programs
     assert dict(reading.ledger.counts) == {"joiner_without_exec": 1}
 
 
-@pytest.mark.parametrize("preemptible", [False, True])
-@pytest.mark.parametrize("action", ["errno:1", "trap", "kill_process", "kill_thread"])
-def test_of_a_process(built_programs, action, preemptible):
-    """By process (--pid): the same, of a thread as well."""
-    spec = tasks_spec(TaskBounds(denials=True), preemptible=preemptible)
+@pytest.fixture(scope="module", params=[False, True], ids=["raw", "classic"])
+def tasks(request):
+    """Loaded once: that takes most of a test's time."""
+    spec = tasks_spec(TaskBounds(denials=True), preemptible=request.param)
     with contextlib.closing(LibbpfTaskBackend(spec)) as backend:
-        with waiting(built_programs["filtered"], action, f"t:{DENIED}") as process:
-            target = backend.follow(process.pid)
-            process.wait(timeout=60)
-        wait_until(lambda: backend.read(target).ended, "the recording ends")
-        found = Seen.of(backend.read(target, final=True))
+        yield backend
+
+
+@pytest.mark.parametrize("action", ["errno:1", "trap", "kill_process", "kill_thread"])
+def test_of_a_process(tasks, built_programs, action):
+    """By process (--pid): the same, of a thread as well."""
+    with waiting(built_programs["filtered"], action, f"t:{DENIED}") as process:
+        target = tasks.follow(process.pid)
+        process.wait(timeout=60)
+    wait_until(lambda: tasks.read(target).ended, "the recording ends")
+    found = Seen.of(tasks.read(target, final=True))
+    tasks.release(target)
     assert (found.denied, found.denied_setup) == (named("rmdir"), frozenset())
