@@ -12,10 +12,14 @@ from recorder.containers.cgroup import Cgroup
 class SyscallLoop:
     """Runs until closed. It is one process for all variants, so that its own layout is no difference."""
 
-    def __init__(self, program: Path, cgroup: Cgroup) -> None:
+    def __init__(self, program: Path, cgroup: Cgroup, *, filtered: bool = False) -> None:
+        """filtered: under a seccomp filter that allows everything."""
         self.cpu = max(os.sched_getaffinity(0))
         self._process = subprocess.Popen(
-            [program, str(self.cpu)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [program, str(self.cpu), *(["filtered"] if filtered else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         (cgroup.path / "cgroup.procs").write_text(str(self._process.pid))
 

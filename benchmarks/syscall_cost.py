@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,9 @@ def _remove(cgroup: Cgroup) -> None:
 
 
 @contextmanager
-def _recording(backend: Backend, cgroup: Cgroup, *, seen: bool) -> Iterator[None]:
+def _recording(backend: Backend, cgroup: Cgroup, *, seen: bool, late: bool = True) -> Iterator[None]:
     """The recorder records `cgroup`; seen: whether the loop's calls are to be found in it."""
-    target = backend.add(cgroup.id, SlotMode.MODE_EXEC, late=True)
+    target = backend.add(cgroup.id, SlotMode.MODE_EXEC, late=late)
     try:
         yield
         reading = backend.read(target)
@@ -136,9 +136,19 @@ MEANINGS = {
     "in_setup": "recorded, a task in set-up beside it",
     "followed": "the loop's process is recorded (--pid)",
     "not_followed": "another process is recorded (--pid)",
+    "denials": "--kind denials: the loop is recorded",
+    "denials_not_recorded": "--kind denials: another cgroup is recorded",
+    "filtered": "the loop has a seccomp filter; nothing recorded",
+    "filtered_recorded": "the loop has a seccomp filter; it is recorded",
+    "filtered_denials": "the same with --kind denials",
+    "filtered_late": "the same, and it ran before",
     "bcc_recorded": "by loader bcc: the loop is recorded",
     "bcc_not_recorded": "by loader bcc: another cgroup is recorded",
 }
+
+
+BASES = dict.fromkeys(("filtered", "filtered_recorded", "filtered_denials", "filtered_late"), "filtered")
+"""What own costs are over, where it is not `nothing`."""
 
 
 def _sample(loop: SyscallLoop, variants: Mapping[str, Variant]) -> dict[str, float]:
@@ -178,6 +188,30 @@ def _sample_bcc(loop: SyscallLoop, ground: Ground, backend: Backend) -> dict[str
     return fastest
 
 
+def _sample_denials(loop: SyscallLoop, filtered: SyscallLoop, ground: Ground) -> dict[str, float]:
+    """As _sample, with a backend that looks for denied calls as well, and one that does not."""
+    with (
+        closing(LibbpfBackend(syscalls_spec(Bounds()))) as plain,
+        closing(LibbpfBackend(syscalls_spec(Bounds(denials=True)))) as backend,
+    ):
+        own = ground.own
+        return _sample(
+            loop,
+            {
+                "denials": lambda: _recording(backend, own, seen=True),
+                "denials_not_recorded": lambda: _recording(backend, ground.other, seen=False),
+            },
+        ) | _sample(
+            filtered,
+            {
+                "filtered": nullcontext,
+                "filtered_recorded": lambda: _recording(plain, own, seen=True),
+                "filtered_denials": lambda: _recording(backend, own, seen=True, late=False),
+                "filtered_late": lambda: _recording(backend, own, seen=True),
+            },
+        )
+
+
 def _round(loop: SyscallLoop, ground: Ground, empty: Path) -> dict[str, float]:
     """All variants once. Loaded anew, so that where code and maps happen to lie is averaged too."""
     unloaded = _sample(loop, {"unloaded": nullcontext})
@@ -206,28 +240,33 @@ def measure(rounds: int) -> Mapping[str, list[float]]:
     """By variant, ns per call in each round."""
     with tempfile.TemporaryDirectory(prefix="recorder-bench-") as folder, _ground() as ground, _bcc() as bcc:
         empty = compile_bpf("empty.bpf.c", Path(folder))
-        loop = SyscallLoop(compile_program("syscall_loop.c", Path(folder)), ground.own)
-        try:
+        program = compile_program("syscall_loop.c", Path(folder))
+        with (
+            closing(SyscallLoop(program, ground.own)) as loop,
+            closing(SyscallLoop(program, ground.own, filtered=True)) as filtered,
+        ):
             samples = [
-                _round(loop, ground, empty) | (_sample_bcc(loop, ground, bcc) if bcc else {})
+                _round(loop, ground, empty)
+                | _sample_denials(loop, filtered, ground)
+                | (_sample_bcc(loop, ground, bcc) if bcc else {})
                 for _ in range(rounds)
             ]
-        finally:
-            loop.close()
     return {name: [sample[name] for sample in samples] for name in MEANINGS if name in samples[0]}
 
 
 def evaluate(samples: Mapping[str, list[float]]) -> Mapping[str, Mapping[str, Any]]:
     """By variant: median, own cost and two ratios to the empty program.
 
-    own_ns is the median of the differences to `nothing` of the same round, so that a machine
+    own_ns is the median of the differences to `nothing` (of a loop with a filter: `filtered`) of
+    the same round, so that a machine
     that gets slower or faster meanwhile changes both; ratio_own compares these; ratio_total
     compares whole calls. spread_ns is the distance between the quartiles.
     """
-    nothing, empty = samples["nothing"], samples["empty"]
+    empty = samples["empty"]
 
     def own(name: str) -> float:
-        return statistics.median(a - b for a, b in zip(samples[name], nothing, strict=True))
+        base = samples[BASES.get(name, "nothing")]
+        return statistics.median(a - b for a, b in zip(samples[name], base, strict=True))
 
     result = {}
     for name, values in samples.items():

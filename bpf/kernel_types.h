@@ -13,8 +13,16 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+typedef struct {
+	unsigned long sig[1];
+} sigset_t;
+
 struct list_head {
 	struct list_head *next;
+};
+
+struct sigpending {
+	sigset_t signal;
 };
 
 struct upid {
@@ -96,6 +104,18 @@ struct thread_info {
 #endif
 };
 
+struct seccomp {
+	int mode;
+};
+
+struct pt_regs {
+#if defined(__TARGET_ARCH_x86)
+	unsigned long orig_ax;
+#elif defined(__TARGET_ARCH_arm64)
+	__s32 syscallno;
+#endif
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	int pid;
@@ -109,6 +129,10 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct css_set *cgroups;
 	unsigned int flags;
+	int exit_code;
+	__u64 start_boottime;
+	struct sigpending pending;
+	struct seccomp seccomp;
 };
 
 struct linux_binprm;

@@ -99,7 +99,9 @@ static __noinline int emit(__u64 cgroup_id, __u32 index, enum event_kind kind, _
 	event->phase = phase;
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
 	/* A first sight can wait for the reader's next look; a begin or an end wakes it. */
-	bpf_ringbuf_submit(event, kind == EVENT_FIRST_SIGHT ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(event, kind == EVENT_FIRST_SIGHT || kind == EVENT_DENIED
+					  ? BPF_RB_NO_WAKEUP
+					  : BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
 

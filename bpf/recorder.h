@@ -73,6 +73,15 @@ struct slot {
 	char path[PATH_LENGTH];
 };
 
+/*
+ * The calls of a slot that a seccomp filter stopped: whatever number is in the
+ * slot's own bitmaps as well was let through at another time, and is none of them.
+ */
+struct denials {
+	__u64 workload[BITMAP_WORDS];
+	__u64 setup[BITMAP_WORDS];
+};
+
 /* One set of the table that finds a slot by cgroup id: one cache line. */
 struct set {
 	__u64 id[SET_WAYS];
@@ -105,6 +114,7 @@ enum event_kind {
 	EVENT_BEGIN = 2, /* the kernel gave a new cgroup a slot */
 	EVENT_END = 3,   /* the target's cgroup was removed */
 	EVENT_WATCH = 4, /* a new cgroup is watched, since its parent is, for more than one level */
+	EVENT_DENIED = 5, /* a first sight of a call that a filter stopped */
 };
 
 struct event {
@@ -183,9 +193,10 @@ enum control_op {
 };
 
 /* First change of any struct or enum above: one more. */
-#define RECORDER_LAYOUT 3
+#define RECORDER_LAYOUT 4
 
 _Static_assert(sizeof(struct slot) == 104 + 2 * 8 * BITMAP_WORDS + PATH_LENGTH, "slot");
+_Static_assert(sizeof(struct denials) == 2 * 8 * BITMAP_WORDS, "denials");
 _Static_assert(sizeof(struct set) == 64, "set: one cache line");
 _Static_assert(sizeof(struct joiner) == 32 + 8 * BITMAP_WORDS, "joiner");
 _Static_assert(sizeof(struct event) == 48, "event");

@@ -28,6 +28,13 @@ static __always_inline int is_compat(struct task_struct *task)
 }
 #endif
 
+#ifndef RECORDER_BCC
+static __always_inline long call_number(const struct pt_regs *regs)
+{
+	return regs->orig_ax;
+}
+#endif
+
 #elif defined(__TARGET_ARCH_arm64)
 
 /* TIF_32BIT, arch/arm64/include/asm/thread_info.h */
@@ -41,6 +48,13 @@ static __always_inline int is_compat(struct task_struct *task)
 static __always_inline int is_compat(struct task_struct *task)
 {
 	return !!(task->thread_info.flags & TIF_32BIT);
+}
+#endif
+
+#ifndef RECORDER_BCC
+static __always_inline long call_number(const struct pt_regs *regs)
+{
+	return regs->syscallno;
 }
 #endif
 

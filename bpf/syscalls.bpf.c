@@ -204,6 +204,73 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	return system_call(number);
 }
 
+/* Ended in a target by a task with a filter: was it stopped before it began? */
+static __noinline int judge_call(__u32 index, __u32 bit, int failed)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct slot *slot = slot_at(index);
+	__u32 word = bit / 64;
+	enum phase phase = PHASE_WORKLOAD;
+	struct joiner *joiner;
+
+	if (!slot)
+		return 0;
+	joiner = failed || slot->joiners > 0 ? joiner_of(task->tgid, index, slot) : NULL;
+	/* Who was moved in while running may have begun the call elsewhere. */
+	if ((in_setup(joiner) || may_be_older(task, slot)) &&
+	    !is_settled(slot->generation, task->pid))
+		return 0;
+	if (!failed)
+		return 0;
+	if (joiner && joiner->state != JOINER_CONFIRMED) {
+		/* As in deny. */
+		barrier_var(word);
+		if (word >= BITMAP_WORDS || joiner->bits[word] & (1ULL << (bit % 64)))
+			return 0;
+		if (joiner->state == JOINER_SETUP)
+			phase = PHASE_SETUP;
+	} else if (!slot->started) {
+		phase = PHASE_SETUP;
+	}
+	return deny(slot, bit, phase);
+}
+
+static __always_inline int system_call_ends(long number, long result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct slot *slot;
+	__u32 bit, word;
+	__u64 seen;
+	int failed;
+
+	if (!is_filtered(task))
+		return 0;
+	failed = may_be_denied(task, result);
+	slot = slot_find(cgroup_of(task));
+	if (!slot)
+		return 0;
+	/* Nothing to be judged, nor anything to be learnt of the thread. */
+	if (!failed && !slot->late && slot->joiners <= 0)
+		return 0;
+	bit = call_bit(task, number);
+	word = bit / 64;
+	/* For 6.12, as above. */
+	barrier_var(word);
+	if (word >= BITMAP_WORDS)
+		return 0;
+	seen = slot->workload[word] | slot->setup[word];
+	if (failed && !slot->late && seen & (1ULL << (bit % 64)))
+		return 0;
+	judge_call(slot->index, bit, failed);
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
+{
+	return system_call_ends(call_number(regs), result);
+}
+
 static __always_inline int begins(const char *name, const char *prefix)
 {
 	for (int i = 0; i < PREFIX_LENGTH; i++) {
@@ -446,6 +513,8 @@ static __always_inline int current_exits(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
+	if (with_denials && is_killed_by_filter(task))
+		system_call_ends(call_number((struct pt_regs *)bpf_task_pt_regs(task)), -ENOSYS);
 	if (task->signal->live.counter)
 		return 0; /* another thread lives */
 	joiner_forget(task->tgid);
@@ -477,6 +546,12 @@ SEC("tp/raw_syscalls/sys_enter")
 int on_sys_enter_event(struct sys_enter_record *record)
 {
 	return system_call(record->number);
+}
+
+SEC("tp/raw_syscalls/sys_exit")
+int on_sys_exit_event(struct sys_exit_record *record)
+{
+	return system_call_ends(record->number, record->result);
 }
 
 SEC("tp/sched/sched_process_exec")

@@ -8,7 +8,7 @@
 #ifndef TABLE_BPF_H
 #define TABLE_BPF_H
 
-#include "maps.bpf.h"
+#include "denials.bpf.h"
 
 struct bpf_map;
 
@@ -204,6 +204,7 @@ static __always_inline struct slot *slot_claim(__u64 id, enum slot_mode mode, __
 		slot->workload[word] = 0;
 		slot->setup[word] = 0;
 	}
+	denials_clear(index);
 	slot->cgroup_id = id;
 	slot->begun_ns = bpf_ktime_get_boot_ns();
 	slot->ended_ns = 0;

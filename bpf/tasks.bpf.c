@@ -214,6 +214,41 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	return system_call(number);
 }
 
+static __noinline int judge_call(__u32 index, __u32 bit, int failed)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct slot *slot = slot_at(index);
+
+	if (!slot)
+		return 0;
+	if ((may_be_older(task, slot) || !slot->started) && !is_settled(slot->generation, task->pid))
+		return 0;
+	return failed ? deny(slot, bit, PHASE_WORKLOAD) : 0;
+}
+
+static __always_inline int system_call_ends(long number, long result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct slot *slot;
+	__u32 bit;
+
+	if (!is_filtered(task))
+		return 0;
+	slot = slot_find(task->tgid);
+	if (!slot)
+		return 0;
+	bit = call_bit(task, number);
+	if (bit != NO_BIT)
+		judge_call(slot->index, bit, may_be_denied(task, result));
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
+{
+	return system_call_ends(call_number(regs), result);
+}
+
 /*
  * Before the child has run, and with preemption off on all kernels; the current
  * task is who started it, whatever parent it has.
@@ -241,6 +276,8 @@ static __always_inline int current_exits(void)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct walk *state = the_walk();
 
+	if (with_denials && is_killed_by_filter(task))
+		system_call_ends(call_number((struct pt_regs *)bpf_task_pt_regs(task)), -ENOSYS);
 	/* Of each thread: its children go to another one only while that one is not ending too. */
 	if (state && state->open) {
 		__u32 index = slot_of_kin(task);
@@ -274,6 +311,12 @@ SEC("tp/raw_syscalls/sys_enter")
 int on_sys_enter_event(struct sys_enter_record *record)
 {
 	return system_call(record->number);
+}
+
+SEC("tp/raw_syscalls/sys_exit")
+int on_sys_exit_event(struct sys_exit_record *record)
+{
+	return system_call_ends(record->number, record->result);
 }
 
 SEC("tp/sched/sched_process_exit")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from recorder import __version__
 from recorder.kernel.backend import Reading
+from recorder.model.kind import Kind
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import (
@@ -17,6 +18,7 @@ from recorder.model.record import (
     FirstSight,
     Identity,
     Observation,
+    Outcome,
     Phase,
     Provenance,
     SightKey,
@@ -60,7 +62,7 @@ def observe(
         source=Source(node, boot_id(), reading.target.cgroup_id, reading.epoch),
         identity=identity,
         calls=reading.calls,
-        first_sights=sights,
+        first_sights=_still_true(sights, reading.calls),
         ledger=reading.ledger + ledger + Ledger({"unnamed_number": _unnamed(reading.calls)}),
         provenance=Provenance(
             recorder_version=__version__,
@@ -70,6 +72,7 @@ def observe(
             phases=phases,
             runtime=runtime,
             runtime_version=runtime_version,
+            kinds="" if reading.kinds == (Kind.SYSCALLS,) else ",".join(reading.kinds),
         ),
         first_seen_ns=min(times, default=reading.epoch),
         last_seen_ns=reading.ended_ns or now,
@@ -92,6 +95,19 @@ def shared_losses(now: Ledger, base: Ledger) -> Ledger:
     )
 
 
+def _still_true(
+    sights: Mapping[SightKey, FirstSight], calls: Mapping[CallKey, Numbers]
+) -> Mapping[SightKey, FirstSight]:
+    """Without those of calls that were denied once and let through later."""
+    denied = {
+        (*key, number)
+        for key, numbers in calls.items()
+        if key.outcome == Outcome.DENIED
+        for number in numbers
+    }
+    return {key: sight for key, sight in sights.items() if key.outcome != Outcome.DENIED or key in denied}
+
+
 def _unnamed(calls: Mapping[CallKey, Numbers]) -> int:
     """Numbers of the workload that no table names: a profile cannot allow them."""
     # The tables are large, and not needed before the BPF object was loaded, when memory is at its peak.
@@ -100,6 +116,6 @@ def _unnamed(calls: Mapping[CallKey, Numbers]) -> int:
     return sum(
         syscall_name(key.abi, number) is None
         for key, numbers in calls.items()
-        if key.phase == Phase.WORKLOAD
+        if (key.phase, key.outcome) == (Phase.WORKLOAD, Outcome.ALLOWED)
         for number in numbers
     )

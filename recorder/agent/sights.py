@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from recorder.agent.budget import Use
 from recorder.kernel.bitmap import call_of
-from recorder.kernel.ring import RingEvent
-from recorder.model.record import FirstSight, Outcome, SightKey
+from recorder.kernel.layout import EventKind
+from recorder.kernel.ring import OUTCOMES, RingEvent
+from recorder.model.record import FirstSight, SightKey
 
 __all__ = ["Sights"]
 
@@ -16,7 +17,7 @@ class Sights(dict[SightKey, FirstSight]):
     def see(self, event: RingEvent, use: Use) -> None:
         """Of an event of that kind. A new one for which there is no room is refused, and counted."""
         abi, number = call_of(event.bit)
-        key = SightKey(abi, event.phase, Outcome.ALLOWED, number)
+        key = SightKey(abi, event.phase, OUTCOMES[EventKind(event.kind)], number)
         sight = FirstSight(event.time_ns, event.comm)
         known = self.get(key)
         if known is not None or use.take("first_sights"):

@@ -498,7 +498,7 @@ class Tracker:
                 case EventKind.EVENT_BEGIN:
                     if tracked is None:
                         self._begin(event.slot, event.generation)
-                case EventKind.EVENT_FIRST_SIGHT if tracked:
+                case EventKind.EVENT_FIRST_SIGHT | EventKind.EVENT_DENIED if tracked:
                     tracked.sights.see(event, self._use)
                     tracked.dirty = True
                 case EventKind.EVENT_END if tracked:

@@ -67,10 +67,17 @@ class LocalRecording:
     units: frozenset[str] = frozenset()
 
     def __init__(
-        self, chosen: Selection, endpoint: str | None, loader: str, display: Notes | LiveTable
+        self,
+        chosen: Selection,
+        endpoint: str | None,
+        loader: str,
+        display: Notes | LiveTable,
+        *,
+        denials: bool = False,
     ) -> None:
         self.loader = loader
         """As it was asked for; once it was `auto`'s to choose, which one it took, and why."""
+        self._denials = denials
         self._chosen = chosen
         self._endpoint = endpoint
         self._display = display
@@ -141,7 +148,7 @@ class LocalRecording:
         memory = MemorySettings()
         async with self._indexed(memory.containers):
             cgroups, roots = await self._select()
-            loaded = load(self.loader, bounds_of(memory))
+            loaded = load(self.loader, replace(bounds_of(memory), denials=self._denials))
             self._backend = loaded.backend
             if loaded.why:
                 self.loader = f"{self._backend.loader}, {loaded.why}"

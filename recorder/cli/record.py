@@ -14,7 +14,7 @@ from recorder.cli.cgroup_recording import record_cgroup
 from recorder.cli.command import Command, find_user
 from recorder.cli.output import STDOUT
 from recorder.cli.process_recording import record_process
-from recorder.cli.record_selection import add_selected, record_selected, selected
+from recorder.cli.record_selection import add_selected, denials, record_selected, selected
 from recorder.cli.recording import Recording
 from recorder.cli.result import add_options, check_options, emit
 from recorder.cli.signals import FORWARDED, Mask, blocked
@@ -33,6 +33,7 @@ from recorder.model.errors import (
     RecorderError,
     UsageError,
 )
+from recorder.model.kind import Kind
 from recorder.model.record import Record
 from recorder.profiles.base import Base, resolve_base
 from recorder.profiles.label import dns_label
@@ -96,6 +97,16 @@ def add_parser(commands: Commands) -> None:
         help="how set-up is told from workload: exec (default): a task's first exec after it came into the "
         "cgroup; container: for a cgroup that an OCI runtime fills",
     )
+    parser.add_argument(
+        "--kind",
+        choices=tuple(Kind),
+        type=Kind,
+        action="append",
+        dest="kinds",
+        metavar="KIND",
+        help="what is recorded; may be repeated. syscalls (default): the calls that are made. denials: these "
+        "too, and beside them the calls that a seccomp filter denied, which enter no profile",
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
     parser.set_defaults(run=run)
 
@@ -130,6 +141,8 @@ def _check(options: argparse.Namespace) -> _Request:
         raise UsageError("--phases container is for a --cgroup that an OCI runtime fills, not for a COMMAND")
     if options.pid is not None and not 0 < options.pid < 1 << 31:
         raise UsageError(f"--pid: {options.pid} is no process id")
+    if denials(options) and options.loader == "bcc":
+        raise UsageError("--loader bcc is not for --kind denials: denied calls are found by libbpf alone")
     if options.pid is not None and options.loader == "bcc":
         raise UsageError("--loader bcc is not for --pid: processes are followed by libbpf alone")
     if options.pid is not None and options.phases:
@@ -189,7 +202,7 @@ class _Outcome:
 
 
 def _backend(request: _Request, outcome: _Outcome) -> Backend:
-    loaded = load(request.options.loader, Bounds())
+    loaded = load(request.options.loader, Bounds(denials=denials(request.options)))
     if loaded.why:
         outcome.loader = f"{loaded.backend.loader}, {loaded.why}"
     return loaded.backend
@@ -265,7 +278,7 @@ def _record_process(request: _Request, process: RunningProcess) -> Record:
     # Here and not above: it costs the others' recordings memory for nothing.
     from recorder.kernel.libbpf_task_backend import LibbpfTaskBackend
 
-    backend = LibbpfTaskBackend(tasks_spec(TaskBounds()))
+    backend = LibbpfTaskBackend(tasks_spec(TaskBounds(denials=denials(request.options))))
     try:
         recording = record_process(backend, process, request.name)
         return _until_ended(recording, backend, request.options.duration)

@@ -15,6 +15,7 @@ from recorder.model.errors import (
     RecorderError,
     UsageError,
 )
+from recorder.model.kind import Kind
 
 if TYPE_CHECKING:
     import argparse
@@ -50,6 +51,11 @@ def selected(options: argparse.Namespace) -> Selection | None:
     return selection(options)
 
 
+def denials(options: argparse.Namespace) -> bool:
+    """Whether the calls that filters deny are asked for."""
+    return Kind.DENIALS in (options.kinds or ())
+
+
 def record_selected(options: argparse.Namespace, chosen: Selection) -> None:
     """Records and writes. Raises RecorderError."""
     # What a COMMAND's recording never needs is loaded here alone.
@@ -82,6 +88,8 @@ def _check(options: argparse.Namespace, chosen: Selection) -> Selection:
     check_options(options)
     if options.duration is not None and not 0 < options.duration < 1e9:
         raise UsageError(f"--duration: {options.duration} is not a number of seconds above 0")
+    if denials(options) and options.loader == "bcc":
+        raise UsageError("--loader bcc is not for --kind denials: denied calls are found by libbpf alone")
     option = f"--{chosen.by}"
     for other, given in (("--user", options.user), ("--kill-on-exit", options.kill_on_exit)):
         if given:
@@ -107,7 +115,9 @@ async def _record(options: argparse.Namespace, chosen: Selection, ending: Ending
     display = _display(f"recording {escape(str(chosen))}")
     ticker = asyncio.create_task(_tick(display))
     try:
-        recording = LocalRecording(chosen, options.runtime_endpoint, options.loader, display)
+        recording = LocalRecording(
+            chosen, options.runtime_endpoint, options.loader, display, denials=denials(options)
+        )
         with ending.calls(recording.stop):
             record = await recording.run(options.duration)
     finally:

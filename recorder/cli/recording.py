@@ -9,13 +9,13 @@ from recorder.agent.observation import node_name, observe
 from recorder.kernel.backend import SlotBackend, Target
 from recorder.kernel.bitmap import call_of
 from recorder.kernel.layout import EventKind
+from recorder.kernel.ring import OUTCOMES
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import (
     CallKey,
     FirstSight,
     Identity,
-    Outcome,
     Record,
     SightKey,
 )
@@ -43,9 +43,9 @@ class Recording:
         for event in self.backend.events():
             if (event.slot, event.generation) != (self.target.slot, self.target.generation):
                 continue
-            if event.kind == EventKind.EVENT_FIRST_SIGHT:
+            if event.kind in OUTCOMES:
                 abi, number = call_of(event.bit)
-                key = SightKey(abi, event.phase, Outcome.ALLOWED, number)
+                key = SightKey(abi, event.phase, OUTCOMES[EventKind(event.kind)], number)
                 sight = FirstSight(event.time_ns, event.comm)
                 self._sights[key] = min(self._sights.get(key, sight), sight)
         # An event may be lost; the slot's state is not.

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from recorder.cli.recording import Recording
+from recorder.model.kind import Kind
 from recorder.model.ledger import CAUSES
 from recorder.model.numbers import Numbers
-from recorder.model.record import CallKey, Phase, Record
+from recorder.model.record import CallKey, Outcome, Phase, Record
 
 
 def _counts(calls: Mapping[int, Numbers]) -> str:
@@ -33,6 +34,8 @@ def say_summary(record: Record, where: str, added: Mapping[str, tuple[str, ...]]
     workload = _counts(record.calls(Phase.WORKLOAD))
     setup = _counts(record.calls(Phase.SETUP))
     lines = [f"calls: workload {workload}; set-up {setup}, not in the result"]
+    if any(Kind.DENIALS in each.provenance.kinds.split(",") for each in record.observations):
+        lines.append(f"denied: {_denied(record)}")
     for source, names in (added or {}).items():
         lines.append(f"added: {source}: {len(names)}" + (f" ({', '.join(names)})" if names else ""))
     lines.append(f"verdict: {record.verdict}")
@@ -43,6 +46,15 @@ def say_summary(record: Record, where: str, added: Mapping[str, tuple[str, ...]]
     lines.append(f"result: {where}")
     for line in lines:
         print(f"recorder: {line}", file=sys.stderr)
+
+
+def _denied(record: Record) -> str:
+    """Like `2 (x86_64), not in the result: mkdir, unshare`."""
+    from recorder.profiles.names import spelled_calls
+
+    counts = _counts(record.calls(Phase.WORKLOAD, Outcome.DENIED))
+    names = ", ".join(spelled_calls(record, Outcome.DENIED))
+    return f"{counts}, not in the result: {names}" if names else counts
 
 
 class LiveLine:
@@ -60,7 +72,11 @@ class LiveLine:
         if not self._stream:
             return
         calls: Mapping[CallKey, Numbers] = recording.calls()
-        seen = sum(len(numbers) for key, numbers in calls.items() if key.phase == Phase.WORKLOAD)
+        seen = sum(
+            len(numbers)
+            for key, numbers in calls.items()
+            if (key.phase, key.outcome) == (Phase.WORKLOAD, Outcome.ALLOWED)
+        )
         now = time.monotonic()
         if seen != self._seen:
             self._seen, self._changed = seen, now

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.ring import RingEvent
+from recorder.model.kind import Kind
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import CallKey
@@ -46,7 +47,8 @@ class WatchRule:
 class Reading:
     """A target's state at one moment; times are CLOCK_BOOTTIME in ns, 0 where there is none.
 
-    epoch: when its counters began at 0. late: it may have had tasks before.
+    epoch: when its counters began at 0. late: it may have had tasks before. kinds: what
+    was looked for.
     """
 
     target: Target
@@ -57,6 +59,7 @@ class Reading:
     late: bool
     calls: Mapping[CallKey, Numbers]
     ledger: Ledger
+    kinds: tuple[Kind, ...] = (Kind.SYSCALLS,)
 
 
 class SlotBackend(Protocol):

@@ -45,6 +45,26 @@ def bit_of(abi: int, number: int, machine: str | None = None) -> int:
     raise ValueError(f"ABI {abi} has no number {number} on this machine")
 
 
+def denied_calls_of(
+    workload: Sequence[int],
+    setup: Sequence[int],
+    allowed: Mapping[CallKey, Numbers],
+    machine: str | None = None,
+) -> Mapping[CallKey, Numbers]:
+    """The same for calls that a filter denied, without those that were let through in either phase."""
+    denied: dict[CallKey, Numbers] = {}
+    for key, numbers in calls_of(workload, setup, machine).items():
+        passed = {
+            number
+            for phase in Phase
+            for number in allowed.get(CallKey(key.abi, phase, Outcome.ALLOWED), Numbers())
+        }
+        left = Numbers.of(number for number in numbers if number not in passed)
+        if left:
+            denied[CallKey(key.abi, key.phase, Outcome.DENIED)] = left
+    return denied
+
+
 def calls_of(
     workload: Sequence[int], setup: Sequence[int], machine: str | None = None
 ) -> Mapping[CallKey, Numbers]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from enum import IntEnum
 
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 BITMAP_BITS = 1600
 BITMAP_WORDS = BITMAP_BITS // 64
 SET_WAYS = 4
@@ -68,6 +68,7 @@ class EventKind(IntEnum):
     EVENT_BEGIN = 2
     EVENT_END = 3
     EVENT_WATCH = 4
+    EVENT_DENIED = 5
 
 
 class ControlOp(IntEnum):
@@ -128,6 +129,15 @@ class Slot(ctypes.Structure):
         ("workload", ctypes.c_uint64 * BITMAP_WORDS),
         ("setup", ctypes.c_uint64 * BITMAP_WORDS),
         ("path", ctypes.c_char * PATH_LENGTH),
+    )
+
+
+class Denials(ctypes.Structure):
+    """The calls of a slot that a seccomp filter stopped, but for those that its own bitmaps have too."""
+
+    _fields_ = (
+        ("workload", ctypes.c_uint64 * BITMAP_WORDS),
+        ("setup", ctypes.c_uint64 * BITMAP_WORDS),
     )
 
 
@@ -235,6 +245,7 @@ class Walk(ctypes.Structure):
 
 STRUCTS: dict[str, type[ctypes.Structure]] = {
     "slot": Slot,
+    "denials": Denials,
     "set": Set,
     "joiner": Joiner,
     "event": Event,
@@ -255,7 +266,7 @@ ENUMS: dict[str, type[IntEnum]] = {
 }
 
 TASK_STRUCTS: dict[str, type[ctypes.Structure]] = {
-    **{name: STRUCTS[name] for name in ("slot", "set", "event", "counters")},
+    **{name: STRUCTS[name] for name in ("slot", "denials", "set", "event", "counters")},
     "walk": Walk,
 }
 """Those of the object that follows processes."""

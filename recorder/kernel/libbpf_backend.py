@@ -114,6 +114,7 @@ class LibbpfBackend(LibbpfSlots):
     def read(self, target: Target, *, final: bool = False) -> Reading:
         """As Backend.read."""
         waiting: list[layout.Joiner] = []
+        denied = self._denied(target)
         if final:
             slot, waiting = last_look(lambda: self._slots[target.slot], lambda: self._waiting(target))
         else:
@@ -128,7 +129,7 @@ class LibbpfBackend(LibbpfSlots):
             counts[cause] = counts.get(cause, 0) + getattr(slot, cause)
         if final and not slot.started and any(slot.setup):
             counts["no_boundary"] = 1
-        return self._reading(target, slot, workload, Ledger(counts))
+        return self._reading(target, slot, workload, Ledger(counts), denied)
 
     def _in_use(self) -> bool:
         following = ctypes.c_uint64()

@@ -13,7 +13,7 @@ from pathlib import Path
 from recorder.kernel import layout, pins
 from recorder.kernel.arrays import SharedArray
 from recorder.kernel.backend import Reading, Target
-from recorder.kernel.bitmap import bit_of, calls_of
+from recorder.kernel.bitmap import bit_of, calls_of, denied_calls_of
 from recorder.kernel.info import program_info
 from recorder.kernel.layout import ControlOp, SlotState
 from recorder.kernel.libbpf import Libbpf, TestRunOptions, reason
@@ -25,6 +25,7 @@ from recorder.kernel.spec import ObjectSpec
 from recorder.kernel.tracefs import tracepoint_id
 from recorder.kernel.tracepoints import attach_tracepoint
 from recorder.model.errors import BpfError, BpfLoadError
+from recorder.model.kind import Kind
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import CallKey
@@ -57,6 +58,8 @@ class LibbpfSlots:
         self._links = Links(self._libbpf, self._programs, spec.attach, folder, openers)
         self._slots = SharedArray(self._maps["slots"], layout.Slot, spec.bounds.slots + 1)
         self._counters = SharedArray(self._maps["counters"], layout.Counters, 1)
+        entries = spec.max_entries["denials"]
+        self._denials = SharedArray(self._maps["denials"], layout.Denials, entries)
         self._ring = Ring(self._maps["events"], spec.bounds.ring_bytes)
         if not adopt:
             self._control(ControlOp.CONTROL_OPEN)
@@ -119,10 +122,26 @@ class LibbpfSlots:
                     bit = bit_of(key.abi, number)
                     self._control(ControlOp.CONTROL_SEE, target.slot, target.generation, bit)
 
-    def _reading(self, target: Target, slot: layout.Slot, workload: list[int], ledger: Ledger) -> Reading:
+    def _denied(self, target: Target) -> layout.Denials:
+        """To be read before the slot is: what was let through meanwhile is then no denial."""
+        return self._denials[target.slot] if self._spec.bounds.denials else layout.Denials()
+
+    def _reading(
+        self,
+        target: Target,
+        slot: layout.Slot,
+        workload: list[int],
+        ledger: Ledger,
+        denied: layout.Denials,
+    ) -> Reading:
         """Of a copy of the target's slot; another target's if it was released too early."""
         if slot.generation != target.generation:
             return Reading(target, 0, 0, True, False, False, {}, Ledger({"slot_reused": 1}))
+        calls = calls_of(workload, list(slot.setup))
+        kinds: tuple[Kind, ...] = (Kind.SYSCALLS,)
+        if self._spec.bounds.denials:
+            kinds = (Kind.SYSCALLS, Kind.DENIALS)
+            calls = {**calls, **denied_calls_of(denied.workload, denied.setup, calls)}
         return Reading(
             target=target,
             epoch=slot.begun_ns,
@@ -130,8 +149,9 @@ class LibbpfSlots:
             ended=slot.state != SlotState.SLOT_ACTIVE,
             started=bool(slot.started),
             late=bool(slot.late),
-            calls=calls_of(workload, list(slot.setup)),
+            calls=calls,
             ledger=ledger,
+            kinds=kinds,
         )
 
     def drop(self, *targets: Target) -> None:
@@ -210,5 +230,6 @@ class LibbpfSlots:
         self._links.close()  # first: nothing is to run on if the rest fails
         self._ring.close()
         self._slots.close()
+        self._denials.close()
         self._counters.close()
         self._object.close()

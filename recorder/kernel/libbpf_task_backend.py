@@ -109,13 +109,14 @@ class LibbpfTaskBackend(LibbpfSlots):
 
     def read(self, target: Target, *, final: bool = False) -> Reading:
         """As SlotBackend.read; all is workload from the first call on, so nothing is ever open."""
+        denied = self._denied(target)
         slot = self._slots[target.slot]
         counts = {
             "unknown_number": slot.unknown_number,
             "processes_full": slot.children_full + slot.table_full,
             "followed_elsewhere": self._elsewhere.get(target, 0),
         }
-        return self._reading(target, slot, list(slot.workload), Ledger(counts))
+        return self._reading(target, slot, list(slot.workload), Ledger(counts), denied)
 
     def use(self) -> Mapping[str, tuple[int, int]]:
         """As SlotBackend.use."""

@@ -17,6 +17,7 @@ from recorder.model.errors import (
     NoBtf,
     RecorderError,
     UnsupportedKernel,
+    UsageError,
 )
 
 LOADERS = ("auto", "libbpf", "bcc")
@@ -65,8 +66,11 @@ def load(
 ) -> Loaded:
     """A backend by the named loader, or by the first of auto's that works.
 
-    Raises what the loader raises; for auto, bcc's error, with libbpf's behind it.
+    Raises what the loader raises; for auto, bcc's error, with libbpf's behind it. For denied
+    calls there is libbpf alone: UsageError for bcc.
     """
+    if loader == "bcc" and bounds.denials:
+        raise UsageError("--loader bcc is not for --kind denials: denied calls are found by libbpf alone")
     if loader != "auto":
         return Loaded(openers[loader](bounds), "")
     if kernel_btf.exists():
@@ -79,10 +83,17 @@ def load(
     else:
         refusal = NoBtf(f"{kernel_btf} is missing: the kernel was built without CONFIG_DEBUG_INFO_BTF")
         why = f"since there is no {kernel_btf}, which libbpf needs"
+    if bounds.denials:
+        _append(refusal, "bcc cannot find denied calls (--kind denials)")
+        raise refusal
     try:
         return Loaded(openers["bcc"](bounds), why)
     except RecorderError as error:
-        first, _, detail = str(error).partition("\n")
-        text = f"{first} (auto took bcc {why})"
-        error.args = (f"{text}\n{detail}" if detail else text,)
+        _append(error, f"auto took bcc {why}")
         raise error from refusal
+
+
+def _append(error: RecorderError, text: str) -> None:
+    """To the first line of an error's text; lines of a log may follow it."""
+    first, _, detail = str(error).partition("\n")
+    error.args = (f"{first} ({text})\n{detail}" if detail else f"{first} ({text})",)

@@ -24,6 +24,7 @@ MAPS, PROGRAMS, LINKS = "maps", "programs", "links"
 
 _VALUES: Mapping[str, type[ctypes.Structure]] = {
     "slots": layout.Slot,
+    "denials": layout.Denials,
     "table": layout.Set,
     "joiners": layout.Joiner,
     "roots": layout.Root,
@@ -97,11 +98,13 @@ class AdoptedObject:
         self._maps: dict[str, int] = {}
         self._programs: dict[str, int] = {}
         try:
-            for name in (*spec.max_entries, "counters"):
+            self._maps["counters"] = self._get(MAPS, "counters")
+            counters = self._checked_counters()  # first: another layout may have other maps
+            for name in spec.max_entries:
                 self._maps[name] = self._get(MAPS, name)
+            self._check(counters)  # before the programs: which there are depends on the bounds
             for name in spec.programs:
                 self._programs[name] = self._get(PROGRAMS, name)
-            self._check()
         except PinMismatch:
             self.close()
             raise
@@ -113,7 +116,7 @@ class AdoptedObject:
             raise PinMismatch(f"{path} cannot be opened ({reason(fd)}): the pins are not whole; remove them")
         return fd
 
-    def _check(self) -> None:
+    def _checked_counters(self) -> layout.Counters:
         counters = layout.Counters()
         if map_info(self._libbpf, self._maps["counters"]).value_size == ctypes.sizeof(counters):
             # Not by bpf(2): what is pinned may be attached, see SharedValue.
@@ -124,6 +127,9 @@ class AdoptedObject:
                 f"pins below {self._folder} have layout {counters.layout}, "
                 f"this recorder {layout.LAYOUT_VERSION}"
             )
+        return counters
+
+    def _check(self, counters: layout.Counters) -> None:
         for name, mirror in _VALUES.items():
             if name not in self._maps:
                 continue

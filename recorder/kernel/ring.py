@@ -13,7 +13,11 @@ import mmap
 import select
 from typing import NamedTuple
 
-from recorder.kernel.layout import Event
+from recorder.kernel.layout import Event, EventKind
+from recorder.model.record import Outcome
+
+OUTCOMES = {EventKind.EVENT_FIRST_SIGHT: Outcome.ALLOWED, EventKind.EVENT_DENIED: Outcome.DENIED}
+"""By kind of those events that are first sights of a call: what became of it."""
 
 _PAGE = mmap.PAGESIZE
 _HEAD = 8

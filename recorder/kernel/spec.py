@@ -21,6 +21,9 @@ MAX_SLOTS = 1 << 16
 # 5 % of 4-way sets hold a fifth id. Eight entries a slot keep the map behind the table empty.
 ENTRIES_PER_SLOT = 8
 
+SETTLED_THREADS = 4096
+"""How many threads of late targets are known as settled at a time (bpf/denials.bpf.h)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -28,7 +31,8 @@ class Bounds:
 
     slots: targets at a time; children: child cgroups of one target; joiners: thread groups
     in set-up at a time; roots: watched parents; ring_bytes: a power of 2, at least a page;
-    table_sets: 0 for what the slots need (tests make it small so that ids collide).
+    table_sets: 0 for what the slots need (tests make it small so that ids collide); denials:
+    whether the calls that seccomp filters deny are recorded as well.
     """
 
     slots: int = 16
@@ -37,6 +41,7 @@ class Bounds:
     roots: int = 64
     ring_bytes: int = 1 << 18
     table_sets: int = 0
+    denials: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.slots <= MAX_SLOTS:
@@ -77,13 +82,14 @@ class TaskBounds:
     """The same for recording by process.
 
     slots: targets at a time; children: processes that one target has at a time, itself
-    included; ring_bytes, table_sets: as in Bounds.
+    included; ring_bytes, table_sets, denials: as in Bounds.
     """
 
     slots: int = 1
     children: int = 4096
     ring_bytes: int = 1 << 17
     table_sets: int = 0
+    denials: bool = False
 
     def __post_init__(self) -> None:
         Bounds(self.slots, self.children, ring_bytes=self.ring_bytes, table_sets=self.table_sets)
@@ -111,7 +117,21 @@ def _shared_bytes(bounds: Bounds | TaskBounds) -> dict[str, int]:
         "events": _mapped_bytes(bounds.ring_bytes + 2 * PAGE + 512),
         "table_overflow": _hash_bytes(bounds.overflow, 16),
         "free_slots": 512 + bounds.slots * 4,
+        "denials": _mapped_bytes(_denials(bounds)["denials"] * ctypes.sizeof(layout.Denials)),
+        "settled": _hash_bytes(_denials(bounds)["settled"], 16),
     }
+
+
+def _denials(bounds: Bounds | TaskBounds) -> dict[str, int]:
+    """Entries of the maps of denied calls; a map cannot have none."""
+    if not bounds.denials:
+        return {"denials": 1, "settled": 1}
+    return {"denials": bounds.slots + 1, "settled": SETTLED_THREADS}
+
+
+def _constants(bounds: Bounds | TaskBounds) -> dict[str, int]:
+    found = {"set_shift": 32 - (bounds.sets.bit_length() - 1), "max_children": bounds.children}
+    return {**found, "with_denials": 1} if bounds.denials else found
 
 
 def _mapped_bytes(size: int) -> int:
@@ -158,6 +178,20 @@ def object_path(name: str) -> Path:
     return Path(__file__).parent / "objects" / name
 
 
+def _variants(
+    events: Mapping[str, str], bounds: Bounds | TaskBounds, preemptible: bool
+) -> tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]:
+    """Of programs that there are for raw and for classic tracepoints: used ones, their events, the others.
+
+    The last one is used for denied calls alone.
+    """
+    classic = {f"{name}_event": event for name, event in events.items()}
+    used, others = (tuple(classic), tuple(events)) if preemptible else (tuple(events), tuple(classic))
+    if not bounds.denials:
+        used, others = used[:-1], (*others, used[-1])
+    return used, {name: classic[name] for name in used if name in classic}, others
+
+
 def syscalls_spec(bounds: Bounds, path: Path | None = None, *, preemptible: bool | None = None) -> ObjectSpec:
     """The recorder of system calls.
 
@@ -165,7 +199,8 @@ def syscalls_spec(bounds: Bounds, path: Path | None = None, *, preemptible: bool
     could be skipped are then of classic tracepoints, which cost more.
 
     The programs that keep track of cgroups and joiners are attached before the one that
-    reads them, so that the first call seen already has its phase.
+    reads them, so that the first call seen already has its phase. The one that looks for
+    denied calls comes last: whose end it sees, the others saw begin.
     """
     if preemptible is None:
         preemptible = programs_are_preemptible()
@@ -173,9 +208,10 @@ def syscalls_spec(bounds: Bounds, path: Path | None = None, *, preemptible: bool
         "on_exit": "sched/sched_process_exit",
         "on_exec": "sched/sched_process_exec",
         "on_sys_enter": "raw_syscalls/sys_enter",
+        "on_sys_exit": "raw_syscalls/sys_exit",
     }
-    raw, classic = tuple(events), {f"{name}_event": event for name, event in events.items()}
-    on_exit, on_exec, on_sys_enter = classic if preemptible else raw
+    used, attached, unused = _variants(events, bounds, preemptible)
+    on_exit, on_exec, *calls = used
     return ObjectSpec(
         path=path or object_path("syscalls.bpf.o"),
         max_entries={
@@ -187,8 +223,9 @@ def syscalls_spec(bounds: Bounds, path: Path | None = None, *, preemptible: bool
             "roots": bounds.roots,
             "exchange": 1,
             "events": bounds.ring_bytes,
+            **_denials(bounds),
         },
-        constants={"set_shift": 32 - (bounds.sets.bit_length() - 1), "max_children": bounds.children},
+        constants=_constants(bounds),
         attach=(
             "on_cgroup_rmdir",
             on_exit,
@@ -196,11 +233,11 @@ def syscalls_spec(bounds: Bounds, path: Path | None = None, *, preemptible: bool
             "on_new_task",
             "on_cgroup_attach_task",
             "on_cgroup_mkdir",
-            on_sys_enter,
+            *calls,
         ),
         control="control",
-        events=classic if preemptible else {},
-        unused=raw if preemptible else tuple(classic),
+        events=attached,
+        unused=unused,
         bounds=bounds,
     )
 
@@ -214,9 +251,13 @@ def tasks_spec(
     """
     if preemptible is None:
         preemptible = programs_are_preemptible()
-    events = {"on_exit": "sched/sched_process_exit", "on_sys_enter": "raw_syscalls/sys_enter"}
-    raw, classic = tuple(events), {f"{name}_event": event for name, event in events.items()}
-    on_exit, on_sys_enter = classic if preemptible else raw
+    events = {
+        "on_exit": "sched/sched_process_exit",
+        "on_sys_enter": "raw_syscalls/sys_enter",
+        "on_sys_exit": "raw_syscalls/sys_exit",
+    }
+    used, attached, unused = _variants(events, bounds, preemptible)
+    on_exit, *calls = used
     return ObjectSpec(
         path=path or object_path("tasks.bpf.o"),
         max_entries={
@@ -226,12 +267,13 @@ def tasks_spec(
             "free_slots": bounds.slots,
             "events": bounds.ring_bytes,
             "walk": 1,
+            **_denials(bounds),
         },
-        constants={"set_shift": 32 - (bounds.sets.bit_length() - 1), "max_children": bounds.children},
-        attach=(on_exit, "on_new_task", on_sys_enter),
+        constants=_constants(bounds),
+        attach=(on_exit, "on_new_task", *calls),
         control="control",
-        events=classic if preemptible else {},
-        unused=raw if preemptible else tuple(classic),
+        events=attached,
+        unused=unused,
         bounds=bounds,
         walk="walk_tasks",
         structs=layout.TASK_STRUCTS,

@@ -157,7 +157,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How the record was made; empty: not known."""
+    """How the record was made; empty: not known.
+
+    kinds: what was looked for, comma-separated; empty: system calls alone.
+    """
 
     recorder_version: str = ""
     kernel_release: str = ""
@@ -166,6 +169,7 @@ class Provenance:
     phases: str = ""
     runtime: str = ""
     runtime_version: str = ""
+    kinds: str = ""
 
     def join(self, other: Provenance) -> Provenance:
         """Return each field's set value, or the greater of two."""

@@ -46,6 +46,7 @@ def profile_annotations(record: Record, parts: Composition) -> dict[str, str]:
         "recorder-version": _distinct(record, lambda each: each.provenance.recorder_version),
         "loader": _distinct(record, lambda each: each.provenance.loader),
         "phases": _distinct(record, lambda each: each.provenance.phases),
+        "kinds": _distinct(record, lambda each: each.provenance.kinds),
         "first-seen": _time(min(_times(record, lambda each: each.first_seen_ns), default=None)),
         "last-seen": _time(max(_times(record, lambda each: each.last_seen_ns), default=None)),
         "names-of-kernel": TABLE_KERNEL,

@@ -26,6 +26,7 @@ OTHER_BOUNDS = {
     "roots": BOUNDS.roots + 1,
     "ring_bytes": BOUNDS.ring_bytes * 2,
     "table_sets": 1,
+    "denials": True,
 }
 
 

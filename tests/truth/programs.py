@@ -23,7 +23,7 @@ _BARE = (
     *("-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie"),
     *("-fno-asynchronous-unwind-tables", "-Wl,--build-id=none"),
 )
-_WITH_LIBC = frozenset({"into_cgroup", "runtime", "monitor", "threads", "under_log"})
+_WITH_LIBC = frozenset({"filtered", "into_cgroup", "runtime", "monitor", "threads", "under_log"})
 _ALSO_32_BIT = frozenset({"errnos", "five", "rawsys", "threads", "waiter"})
 
 

@@ -169,7 +169,7 @@ class LedgerEntry(_message.Message):
     def __init__(self, cause: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
 class Provenance(_message.Message):
-    __slots__ = ("recorder_version", "kernel_release", "machine", "loader", "phases", "runtime", "runtime_version")
+    __slots__ = ("recorder_version", "kernel_release", "machine", "loader", "phases", "runtime", "runtime_version", "kinds")
     RECORDER_VERSION_FIELD_NUMBER: _ClassVar[int]
     KERNEL_RELEASE_FIELD_NUMBER: _ClassVar[int]
     MACHINE_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +177,7 @@ class Provenance(_message.Message):
     PHASES_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_VERSION_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
     recorder_version: str
     kernel_release: str
     machine: str
@@ -184,4 +185,5 @@ class Provenance(_message.Message):
     phases: str
     runtime: str
     runtime_version: str
-    def __init__(self, recorder_version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., machine: _Optional[str] = ..., loader: _Optional[str] = ..., phases: _Optional[str] = ..., runtime: _Optional[str] = ..., runtime_version: _Optional[str] = ...) -> None: ...
+    kinds: str
+    def __init__(self, recorder_version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., machine: _Optional[str] = ..., loader: _Optional[str] = ..., phases: _Optional[str] = ..., runtime: _Optional[str] = ..., runtime_version: _Optional[str] = ..., kinds: _Optional[str] = ...) -> None: ...

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.kernel.bitmap import abis, call_of, calls_of
+from recorder.kernel.bitmap import abis, call_of, calls_of, denied_calls_of
 from recorder.kernel.layout import BITMAP_BITS, BITMAP_WORDS
 from recorder.model.abi import Abi
 from recorder.model.numbers import Numbers
@@ -67,6 +67,17 @@ def test_phases_and_abis_are_kept_apart():
         CallKey(Abi.X86_64, Phase.WORKLOAD, Outcome.ALLOWED): Numbers.of([39]),
         CallKey(Abi.I386, Phase.WORKLOAD, Outcome.ALLOWED): Numbers.of([20]),
         CallKey(Abi.X32, Phase.WORKLOAD, Outcome.ALLOWED): Numbers.of([520]),
+    }
+
+
+def test_what_was_let_through_in_either_phase_is_not_denied():
+    """By that ABI; a set of which nothing is left is none."""
+    allowed = calls_of(words(39, 512 + 20), words(59), "x86_64")
+    denied = denied_calls_of(words(39, 59, 83, 512 + 39), words(39, 512 + 20, 512 + 59), allowed, "x86_64")
+    assert denied == {
+        CallKey(Abi.X86_64, Phase.WORKLOAD, Outcome.DENIED): Numbers.of([83]),
+        CallKey(Abi.I386, Phase.WORKLOAD, Outcome.DENIED): Numbers.of([39]),
+        CallKey(Abi.I386, Phase.SETUP, Outcome.DENIED): Numbers.of([59]),
     }
 
 

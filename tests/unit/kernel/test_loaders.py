@@ -13,6 +13,7 @@ from recorder.model.errors import (
     NotPermitted,
     RecorderError,
     UnsupportedKernel,
+    UsageError,
 )
 
 
@@ -36,6 +37,16 @@ def openers(**results):
         return give
 
     return {name: opener(result) for name, result in results.items()}
+
+
+def test_bcc_finds_no_denied_calls(btf):
+    """Asked for by name it is refused; auto says why it does not take it when libbpf cannot."""
+    with pytest.raises(UsageError, match="--loader bcc is not for --kind denials"):
+        load("bcc", Bounds(denials=True), kernel_btf=btf, openers={"libbpf": unused, "bcc": unused})
+    refused = openers(libbpf=UnsupportedKernel("too old\nlines of a log"))
+    with pytest.raises(UnsupportedKernel) as caught:
+        load("auto", Bounds(denials=True), kernel_btf=btf, openers={**refused, "bcc": unused})
+    assert str(caught.value) == ("too old (bcc cannot find denied calls (--kind denials))\nlines of a log")
 
 
 def unused(bounds):

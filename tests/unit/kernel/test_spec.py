@@ -108,8 +108,30 @@ def test_each_event_has_one_program(preemptible):
     assert set(spec.events) == (classic if preemptible else set())
     assert set(spec.attach) >= set(spec.events)
     assert not set(spec.attach) & set(spec.unused)
-    assert {name.removesuffix("_event") for name in spec.unused} == {"on_sys_enter", "on_exec", "on_exit"}
+    assert {name.removesuffix("_event") for name in spec.unused} == {
+        *("on_sys_enter", "on_exec", "on_exit"),
+        "on_sys_exit",  # neither of its two
+    }
     assert spec.attach[-1].removesuffix("_event") == "on_sys_enter"
+
+
+@pytest.mark.parametrize("preemptible", [False, True])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        lambda denials, preemptible: syscalls_spec(Bounds(denials=denials), preemptible=preemptible),
+        lambda denials, preemptible: tasks_spec(TaskBounds(denials=denials), preemptible=preemptible),
+    ],
+)
+def test_denied_calls_have_a_program_and_memory_of_their_own(spec, preemptible):
+    """It is attached after all others; without them it is not loaded, and all else is the same."""
+    without, found = spec(False, preemptible), spec(True, preemptible)
+    last = "on_sys_exit_event" if preemptible else "on_sys_exit"
+    assert found.attach == (*without.attach, last)
+    assert set(without.unused) - set(found.unused) == {last}
+    assert found.constants == {**without.constants, "with_denials": 1}
+    changed = {name: size for name, size in found.max_entries.items() if without.max_entries[name] != size}
+    assert changed == {"denials": found.bounds.slots + 1, "settled": 4096}
 
 
 @given(st.integers(1, 1 << 16))
@@ -149,6 +171,8 @@ def test_of_processes_each_event_has_one_program(preemptible):
     [
         TaskBounds(),
         TaskBounds(slots=100, children=300, ring_bytes=PAGE),
+        TaskBounds(denials=True),
+        Bounds(slots=100, denials=True),
         Bounds(),
         Bounds(slots=1, children=1, joiners=1, roots=1, ring_bytes=PAGE),
         Bounds(slots=4096, children=1024, joiners=1024, ring_bytes=1 << 20),

@@ -1,0 +1,16 @@
+"""What a recording looks for."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["Kind"]
+
+
+class Kind(StrEnum):
+    """The text is the one of `--kind`, and of a record's provenance."""
+
+    SYSCALLS = "syscalls"
+    """The calls that are made."""
+    DENIALS = "denials"
+    """The calls that a seccomp filter denies."""

@@ -1,0 +1,1 @@
+"""Calls that a seccomp filter denied: which are found, and which are not."""
