@@ -410,8 +410,9 @@ static __noinline int take_details(struct common_audit_data *a, struct apparmor_
 	case CLASS_NET_V9:
 		what->socket_type = BPF_CORE_READ(ad, net.type);
 		what->protocol = BPF_CORE_READ(ad, net.protocol);
+		/* Set where `type` says that there is nothing, too (AppArmor's DEFINE_AUDIT_NET). */
 		net = BPF_CORE_READ(a, u.net);
-		if (what->object_kind == LSM_DATA_NET && net)
+		if (net)
 			take_network(what, net);
 		break;
 	default:
