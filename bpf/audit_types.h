@@ -151,7 +151,7 @@ typedef struct {
 	__u32 val;
 } kuid_t;
 
-/* To Linux 6.6 `label`, from then on `subj_label` and `class`. */
+/* 6.1 has `label`, 6.12 `subj_label` and `class`. */
 struct apparmor_audit_data {
 	int error;
 	int type;

@@ -35,7 +35,7 @@ const volatile __u32 max_denials_of_cgroup = 0;
 const volatile __u32 seed_low = 0; /* nobody is to know which denials have the same hash */
 const volatile __u32 seed_high = 0;
 
-/* Where `class` is not there yet (before 6.6), who writes the record's end tells it. */
+/* Where `class` is not there yet (6.1), who writes the record's end tells it. */
 extern const void file_audit_cb __ksym __weak;
 extern const void audit_net_cb __ksym __weak;
 extern const void audit_signal_cb __ksym __weak;

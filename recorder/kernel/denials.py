@@ -32,7 +32,7 @@ class DenialLosses:
     table_full: no entry was free; unreadable: the kernel's record could not be read;
     unnamed: SELinux gave no contexts (no audit record was written, as with audit=0 or a
     full backlog); stash_full: denials whose object is not known; missed: runs of programs that
-    the kernel skipped (kernels before 6.6 do not count those of kprobes); ring_full: hints,
+    the kernel skipped (6.1 does not count those of kprobes); ring_full: hints,
     whose entries are there.
     """
 
