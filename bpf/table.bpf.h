@@ -8,7 +8,7 @@
 #ifndef TABLE_BPF_H
 #define TABLE_BPF_H
 
-#include "denials.bpf.h"
+#include "denied_calls.bpf.h"
 
 struct bpf_map;
 

@@ -7,11 +7,13 @@ import errno
 import os
 import re
 from collections.abc import Mapping
+from enum import IntEnum
+from pathlib import Path
+from typing import Protocol
 
 from recorder.kernel.btf import Btf, check_layout
 from recorder.kernel.libbpf import Libbpf, reason
 from recorder.kernel.preemption import KERNEL_BTF
-from recorder.kernel.spec import ObjectSpec
 from recorder.model.errors import (
     BpfLoadError,
     LayoutMismatch,
@@ -25,6 +27,25 @@ from recorder.model.errors import (
 OLDEST_KERNEL = (5, 15)
 
 
+class Loadable(Protocol):
+    """What a load needs to know of an object; see ObjectSpec for the fields. programs: all that are used."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def max_entries(self) -> Mapping[str, int]: ...
+    @property
+    def constants(self) -> Mapping[str, int]: ...
+    @property
+    def unused(self) -> tuple[str, ...]: ...
+    @property
+    def structs(self) -> Mapping[str, type[ctypes.Structure]]: ...
+    @property
+    def enums(self) -> Mapping[str, type[IntEnum]]: ...
+    @property
+    def programs(self) -> tuple[str, ...]: ...
+
+
 class LoadedObject:
     """A loaded object. Nothing of it outlives `close`, but for what was pinned.
 
@@ -32,7 +53,7 @@ class LoadedObject:
     BpfLoadError; then nothing is left in the kernel.
     """
 
-    def __init__(self, libbpf: Libbpf, spec: ObjectSpec) -> None:
+    def __init__(self, libbpf: Libbpf, spec: Loadable) -> None:
         self._libbpf = libbpf
         self._spec = spec
         self._object = self._open()

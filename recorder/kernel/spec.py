@@ -22,7 +22,7 @@ MAX_SLOTS = 1 << 16
 ENTRIES_PER_SLOT = 8
 
 SETTLED_THREADS = 4096
-"""How many threads of late targets are known as settled at a time (bpf/denials.bpf.h)."""
+"""How many threads of late targets are known as settled at a time (bpf/denied_calls.bpf.h)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,15 @@ So each kernel gets a part of the tests, at a tenth of the counts, that has ever
 guest is no measurement, and no test here asks for one.
 """
 
+from pathlib import Path
+
 import pytest
 
 from tests.guest.build.recipe import MissingKernelError, wanted_specs
 from tests.guest.spec import Spec
 from tests.guest.suites import SECONDS, Suite
+
+HERE = Path(__file__).parent
 
 
 def _cases(function: str, *cases: str) -> tuple[str, ...]:
@@ -72,14 +76,24 @@ MORE = {
     ),
     "newest": (*_cases(f"{_CONTAINERD}short_containers", "runc"), *_cases(f"{_CONTAINERD}a_pod", "runc")),
 }
-UNITS = ("tests/guest/inside",)  # what only a guest has: systemd, and cgroups that it makes
+# what only a guest has: systemd, and cgroups that it makes
+UNITS = tuple(f"tests/guest/inside/{path.name}" for path in sorted((HERE / "inside").glob("test_*.py")))
+# security modules, and kprobes
+DENIALS = {
+    "apparmor": ("tests/guest/inside/denials/test_apparmor.py",),
+    "selinux": ("tests/guest/inside/denials/test_selinux.py",),
+}
 # 5.10 cannot run these programs: test_smoke.py has what it says.
 KERNELS = ("6.1", "newest", "6.12")
-SPECS = [spec for spec in wanted_specs() if spec.kernel in KERNELS and spec.lsm == "apparmor"]
+SPECS = [spec for spec in wanted_specs() if spec.kernel in KERNELS]
 
 
 def _tests(spec: Spec) -> tuple[str, ...]:
-    return UNITS if spec.init == "systemd" else (*TESTS, *MORE.get(spec.kernel, ()))
+    if spec.init == "systemd":
+        return UNITS
+    if spec.lsm == "selinux":
+        return DENIALS[spec.lsm]
+    return (*TESTS, *MORE.get(spec.kernel, ()), *DENIALS[spec.lsm])
 
 
 # The longest first: what is begun last is what everybody waits for

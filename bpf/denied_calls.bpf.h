@@ -6,8 +6,8 @@
  * sys_enter, of nobody in the target, was stopped. A thread
  * that a filter ends alone (KILL_THREAD) has no sys_exit; its end shows it.
  */
-#ifndef DENIALS_BPF_H
-#define DENIALS_BPF_H
+#ifndef DENIED_CALLS_BPF_H
+#define DENIED_CALLS_BPF_H
 
 #include <linux/errno.h>
 #include "maps.bpf.h"

@@ -1,0 +1,1 @@
+"""What AppArmor and SELinux deny: only guests have them."""

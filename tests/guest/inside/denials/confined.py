@@ -1,0 +1,109 @@
+"""Cgroups and programs for the tests of denials, and what the audit log says in the same words."""
+
+import contextlib
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.guest.inside.denials.apparmor_operations import CHANGED, STARTED
+
+PROGRAM = Path(__file__).parent / "apparmor_operations.py"
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+@contextlib.contextmanager
+def new_cgroup() -> Iterator[Path]:
+    """A cgroup; what is in it at the end is killed."""
+    path = CGROUPS / f"denials-{uuid.uuid4().hex[:12]}"
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        (path / "cgroup.kill").write_text("1")
+        while "populated 1" in (path / "cgroup.events").read_text():
+            pass
+        path.rmdir()
+
+
+def cgroup_id(path: Path) -> int:
+    """The kernel's number of a cgroup: its inode."""
+    return path.stat().st_ino
+
+
+@contextlib.contextmanager
+def profiles(rules: dict[str, str]) -> Iterator[None]:
+    """AppArmor profiles by name, each with its flags; all without a rule."""
+    text = "".join(f"profile {name} {flags} {{\n}}\n" for name, flags in rules.items())
+    policy = "abi <abi/3.0>,\n" + text
+    load = ["apparmor_parser", "--replace", "--skip-cache", "--quiet"]
+    subprocess.run(load, input=policy.encode(), check=True, timeout=120)
+    try:
+        yield
+    finally:
+        subprocess.run(["apparmor_parser", "--remove"], input=policy.encode(), check=False, timeout=120)
+
+
+class Confined:
+    """The program of operations, in a session of its own: `wait_ready`, `go`, `wait_done`."""
+
+    def __init__(self, folder: Path, profile: str, cgroup: Path, *verbs: str | bytes | int) -> None:
+        (folder / "state").write_bytes(b"\0")
+        with (folder / "state").open("r+b") as file:
+            self._state = mmap.mmap(file.fileno(), 1)
+        words = [str(word) if isinstance(word, int) else word for word in verbs]
+        self._process = subprocess.Popen(
+            [sys.executable, PROGRAM, folder, profile, cgroup, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def wait_ready(self) -> None:
+        assert self._process.stdout
+        assert self._process.stdout.readline() == b"ready\n"
+
+    def change(self) -> None:
+        """It changes its profile, and then waits for `start`."""
+        assert self._process.stdin
+        self._process.stdin.write(b"\n")
+        self._process.stdin.flush()
+        deadline = time.monotonic() + 60
+        # By memory: what it may do from now on is what is tested.
+        while self._state[0] != CHANGED:
+            assert self._process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def start(self) -> None:
+        self._state[0] = STARTED
+
+    def go(self) -> None:
+        self.change()
+        self.start()
+
+    def wait_done(self) -> int:
+        """Until it has ended: how many operations it did; 100 if it opened paths."""
+        return self._process.wait(240)
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate()
+
+
+@contextlib.contextmanager
+def confined(folder: Path, profile: str, cgroup: Path, *verbs: str | bytes | int) -> Iterator[Confined]:
+    """It has joined its cgroup, and waits for `go`."""
+    folder.mkdir()
+    made = Confined(folder, profile, cgroup, *verbs)
+    try:
+        made.wait_ready()
+        yield made
+    finally:
+        made.end()

@@ -1,0 +1,158 @@
+"""SELinux's denials are those of the audit multicast, one by one; needs SELinux, permissive, and kprobes."""
+
+import contextlib
+import dataclasses
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from recorder.kernel.denials import DenialLosses, DenialWatch
+from recorder.kernel.denials_layout import Module
+from recorder.kernel.denials_spec import DenialBounds, active_module, denials_spec
+from recorder.model.denial import Denial, Lack, SelinuxDenial, Verdict
+from tests.guest.inside.denials.apparmor_operations import OPENED
+from tests.guest.inside.denials.confined import cgroup_id, confined, new_cgroup
+from tests.truth.audit_avc import AvcReader, AvcRecord
+
+ENFORCE = Path("/sys/fs/selinux/enforce")
+DOMAINS = {place: f"system_u:system_r:{kind}:s0" for place, kind in (("a", "ping_t"), ("b", "chkpwd_t"))}
+MARKING = "system_u:system_r:traceroute_t:s0"
+AVC = {Verdict.DENIED: b"denied", Verdict.ALLOWED: b"denied", Verdict.AUDITED: b"granted"}
+
+
+class Said(NamedTuple):
+    """One record, without who and when."""
+
+    avc: bytes
+    permissions: frozenset[str]
+    source: bytes
+    target: bytes
+    object_class: bytes
+    permissive: bytes
+    name: bytes
+    capability: bytes
+
+
+def from_audit(record: AvcRecord) -> Said:
+    fields = record.fields
+    name = fields.get("path", fields.get("name", b""))
+    return Said(
+        fields["avc"],
+        frozenset(record.permissions),
+        fields["scontext"],
+        fields["tcontext"],
+        fields["tclass"],
+        fields.get("permissive", b"0"),
+        # pipes, sockets and the like: what they are called is no name in a file system
+        b"" if name.endswith(b"]") else name,
+        fields.get("capability", b""),
+    )
+
+
+def from_recorder(denial: Denial) -> Said:
+    seen = denial.details
+    assert isinstance(seen, SelinuxDenial)
+    return Said(
+        AVC[denial.verdict],
+        frozenset(seen.permissions),
+        seen.source.content,
+        seen.target.content,
+        seen.object_class.encode(),
+        b"1" if seen.permissive else b"0",
+        seen.name.content,
+        str(CAPABILITIES[seen.capability]).encode() if seen.capability else b"",
+    )
+
+
+# include/uapi/linux/capability.h, those that the operations need
+CAPABILITIES = {
+    "chown": 0,
+    "dac_override": 1,
+    "dac_read_search": 2,
+    "fowner": 3,
+    "fsetid": 4,
+    "kill": 5,
+    "setgid": 6,
+    "setuid": 7,
+    "net_bind_service": 10,
+    "net_admin": 12,
+    "net_raw": 13,
+    "ipc_lock": 14,
+    "sys_chroot": 18,
+    "sys_ptrace": 19,
+    "sys_admin": 21,
+    "sys_nice": 23,
+    "sys_resource": 24,
+    "mknod": 27,
+    "syslog": 34,
+}
+
+
+@contextlib.contextmanager
+def enforcing(value):
+    """Changed either way: a change flushes what SELinux remembers to have reported."""
+    for word in ("1", "0", value):
+        ENFORCE.write_text(word)
+    try:
+        yield
+    finally:
+        ENFORCE.write_text("0")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _needs_selinux():
+    assert active_module() == Module.MODULE_SELINUX
+    assert ENFORCE.read_text() == "0"
+
+
+@pytest.mark.parametrize("mode", ["0", "1"], ids=["permissive", "enforcing"])
+def test_two_cgroups_at_once(tmp_path, mode):
+    """Each record of the audit multicast is counted once, in its cgroup, and nothing else is."""
+    with contextlib.ExitStack() as stack:
+        cgroups = {place: stack.enter_context(new_cgroup()) for place in DOMAINS}
+        ids = {path_id: place for place, path in cgroups.items() for path_id in [cgroup_id(path)]}
+        watch = DenialWatch(denials_spec(active_module(), DenialBounds()))
+        stack.callback(watch.close)
+        reader = stack.enter_context(AvcReader())
+        runs = [
+            stack.enter_context(confined(tmp_path / place, DOMAINS[place], cgroups[place]))
+            for place in DOMAINS
+        ]
+        watch.attach()
+        for run in runs:
+            run.change()
+        with enforcing(mode):
+            for run in runs:
+                run.start()
+            for run in runs:
+                assert 40 <= run.wait_done() < OPENED
+        watch.detach()
+        seen, losses = watch.entries(), watch.losses()
+        marker = tmp_path / uuid.uuid4().hex
+        marker.write_text("")
+        with (
+            enforcing("0"),
+            confined(tmp_path / "marker", MARKING, cgroups["a"], str(marker), 1) as last,
+        ):
+            last.go()
+            last.wait_done()
+            records = reader.until(marker.name.encode())
+    sources = {name.encode(): place for place, name in DOMAINS.items()}
+    truth = Counter(from_audit(each) for each in records if each.fields.get("scontext") in sources)
+    mine = Counter()
+    for each in seen:
+        said = from_recorder(each)
+        if said.source not in sources:
+            continue
+        assert ids[each.cgroup_id] == sources[said.source]
+        assert each.lacks <= {Lack.OBJECT_MISSING}
+        mine[said] += each.count
+    different = {said: (mine[said], truth[said]) for said in {*mine, *truth} if mine[said] != truth[said]}
+    assert not different, "\n".join(f"{both} {said}" for said, both in sorted(different.items()))
+    assert len({(said.object_class, said.permissions) for said in truth}) >= 20
+    assert {said.permissive for said in truth} >= {b"1" if mode == "0" else b"0"}
+    # Nobody took hints meanwhile.
+    assert dataclasses.replace(losses, ring_full=0) == DenialLosses()
