@@ -9,11 +9,11 @@ import pytest
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import Bounds, syscalls_spec
-from tests.denials.filtered import Seen, results
+from tests.denials.filtered import PREEMPTIBLE, Seen, results
 from tests.exactness.same_run import JOIN
 
 
-@pytest.fixture(scope="package", params=[False, True], ids=["raw", "classic"])
+@pytest.fixture(scope="package", params=PREEMPTIBLE, ids=str)
 def backend(request: pytest.FixtureRequest) -> Iterator[LibbpfBackend]:
     """With the programs for kernels as they were, and with those for kernels that preempt programs."""
     made = LibbpfBackend(syscalls_spec(Bounds(denials=True), preemptible=request.param))

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from recorder.kernel.backend import Reading
+from recorder.kernel.preemption import programs_are_preemptible
 from recorder.model.abi import Abi
 from recorder.model.record import Outcome, Phase
 from tests.truth.calls import Call, call_number
+
+PREEMPTIBLE = sorted({programs_are_preemptible(), True})
+"""Which programs are tried: those of a kernel that preempts them work on any, the others miss runs on it."""
 
 UNUSED = 400
 """A number that nobody calls: for a filter that denies nothing."""

@@ -10,7 +10,7 @@ import pytest
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_task_backend import LibbpfTaskBackend
 from recorder.kernel.spec import TaskBounds, tasks_spec
-from tests.denials.filtered import Seen, named, number
+from tests.denials.filtered import PREEMPTIBLE, Seen, named, number
 from tests.exactness.same_run import JOIN, wait_until
 
 pytestmark = pytest.mark.root
@@ -85,7 +85,7 @@ def test_who_is_moved_in_while_in_a_call(backend, scratch_cgroup, built_programs
     assert dict(reading.ledger.counts) == {"joiner_without_exec": 1}
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["raw", "classic"])
+@pytest.fixture(scope="module", params=PREEMPTIBLE, ids=str)
 def tasks(request):
     """Loaded once: that takes most of a test's time."""
     spec = tasks_spec(TaskBounds(denials=True), preemptible=request.param)
