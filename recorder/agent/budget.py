@@ -98,7 +98,7 @@ BOUNDS: Mapping[str, Bound] = _table(
     Bound(
         "containers",
         "containers",
-        5 * KIB,
+        6 * KIB,
         "containers that are known by name",
         "the new one has no name: it is recorded under its id, and no plan or selection by name finds it",
     ),
@@ -112,7 +112,7 @@ BOUNDS: Mapping[str, Bound] = _table(
     Bound(
         "captures",
         "captures",
-        8 * KIB,
+        10 * KIB,
         "captures at a time, those whose client is away included",
         "a new capture is refused (RESOURCE_EXHAUSTED)",
     ),

@@ -180,11 +180,11 @@ class MemorySettings:
     ring: int = setting(Size(4 * KIB, GIB, power=True), MIB, "the ring of events")
     containers: int = setting(Whole(1, 1 << 20), 1280, "containers that are known by name")
     first_sights: int = setting(
-        Whole(0, 1 << 24), 12288, "times of first sight that are kept, over all containers"
+        Whole(0, 1 << 24), 8192, "times of first sight that are kept, over all containers"
     )
     captures: int = setting(Whole(1, 1 << 16), 256, "captures at a time, those without a client included")
     recordings: int = setting(Whole(1, 1 << 16), 1024, "recordings in the collector's plan")
-    streams: int = setting(Whole(1, 1 << 16), 144, "calls of clients at a time")
+    streams: int = setting(Whole(1, 1 << 16), 128, "calls of clients at a time")
     queues: int = setting(Size(64 * KIB, GIB), 3 * MIB, "bytes of messages that wait for all clients")
     message: int = setting(Size(64 * KIB, 64 * MIB), 2 * MIB, "the largest message to a client, or of a plan")
     request: int = setting(Size(4 * KIB, 4 * MIB), 64 * KIB, "the largest request of a client")
