@@ -23,13 +23,13 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from recorder.model.record import Observation, Record
 from recorder.model.wire import from_message
 from recorder.rpc.v1 import agent_pb2 as pb
-from tests.agent.conftest import SecureCollector
 from tests.agent.fake_node import FakeNode, FakePod, fake_node, own_cgroup
 from tests.agent.name_server import name_server
 from tests.agent.observed import problems
 from tests.agent.plans import plan, recording
 from tests.agent.process import WAIT
 from tests.agent.requests import begun, by, by_pod, capture, named, refusal, seen
+from tests.agent.secure_collector import SecureCollector
 from tests.agent.secured import CHANNEL, Secured, known, secured
 from tests.command import Command
 from tests.truth.programs import EXEC, EXPECTED
