@@ -11,10 +11,12 @@ from recorder.model.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Coroutine
 
     from recorder.cli.arguments import Commands
     from recorder.cli.collector_connection import CollectorConnection
     from recorder.cli.records_seen import SeenRecords
+    from recorder.cli.signals import Ending
     from recorder.rpc.v1 import collector_pb2 as pb
 
 
@@ -54,26 +56,39 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--json has all that --explain shows: give one of them")
     import asyncio
 
-    try:
-        return asyncio.run(_records(options))
-    except KeyboardInterrupt:
-        if options.watch:
-            return DONE
-        raise
+    if not options.watch:
+        return asyncio.run(_records(options, None))
+    from recorder.cli.signals import Ending
+
+    with Ending() as ending:
+        return asyncio.run(_records(options, ending))
 
 
-async def _records(options: argparse.Namespace) -> int:
+async def _records(options: argparse.Namespace, ending: Ending | None) -> int:
     from recorder.cli.collector_connection import CollectorConnection
     from recorder.rpc.v1 import collector_pb2 as pb
 
     connection = CollectorConnection(options)
     asked = pb.RecordsFilter(namespace=options.namespace or "", recording=options.name or "")
     try:
-        if options.watch:
-            return await _watch(connection, asked, options)
+        if ending:
+            return await _until(ending, _watch(connection, asked, options))
         return await _get(connection, asked, options)
     finally:
         await connection.close()
+
+
+async def _until(ending: Ending, watch: Coroutine[None, None, int]) -> int:
+    """The watch's status, or DONE as soon as a signal ends it."""
+    import asyncio
+
+    # In a task of its own, which asyncio.run ends: gRPC may lose a cancellation while it is at work.
+    told = asyncio.Event()
+    with ending.calls(told.set):
+        watching, waiting = asyncio.create_task(watch), asyncio.create_task(told.wait())
+        await asyncio.wait((watching, waiting), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        return watching.result() if watching.done() else DONE
 
 
 async def _get(connection: CollectorConnection, asked: pb.RecordsFilter, options: argparse.Namespace) -> int:
