@@ -269,6 +269,9 @@ def test_agents_and_collector_are_cut_from_each_other(cluster, place, undisturbe
 
 def test_the_disk_is_full(cluster, place, undisturbed, small_disk):
     """The collector acknowledges nothing then, says so, and goes on when there is room."""
+    # its log is gone then, so that the next commit needs room
+    assert cluster.collector.stop() == 0
+    cluster.collector.start()
     said = len(cluster.collector.lines)
 
     def fault(cluster: Scene) -> contextlib.AbstractContextManager[None]:
@@ -278,8 +281,10 @@ def test_the_disk_is_full(cluster, place, undisturbed, small_disk):
             with hog.open("wb", buffering=0) as file, contextlib.suppress(OSError):
                 while file.write(bytes(4096)):
                     pass
-            cluster.collector.wait_for("is full: make room on it", after=said)
-            hog.unlink()
+            try:
+                cluster.collector.wait_for("is full: make room on it", after=said)
+            finally:
+                hog.unlink()
 
         return meanwhile(do)
 
