@@ -238,8 +238,8 @@ class NodeAgent:
             await self._server.stop(1)
         if self._uplink:
             await self._uplink.close(FLUSH)
-        await self._reports.flush()
         await self._stop_tasks()
+        await self._reports.flush()
         folder = self.settings.agent.pins
         if self.settings.agent.keep_armed:
             await self._save()

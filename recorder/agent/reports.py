@@ -184,7 +184,12 @@ class Reports:
     async def run(self) -> None:
         """Takes what the collector has stored, or will never store, out of the spool, until cancelled."""
         while True:
-            await self._settle(await self._settled.get())
+            key = await self._settled.get()
+            try:
+                await self._settle(key)
+            except asyncio.CancelledError:  # it may not have begun: it is flush's then
+                self._settled.put_nowait(key)
+                raise
 
     async def flush(self) -> None:
         """The rest of it, at the end."""
