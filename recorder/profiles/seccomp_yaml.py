@@ -18,6 +18,7 @@ from recorder.profiles.fields import Fields
 from recorder.profiles.refusal import EPERM, MULTIPLEXERS, all_names
 from recorder.profiles.seccomp_profile import ACTIONS, ARCHITECTURES, ERRNO, FLAGS, Rule, SeccompProfile
 from recorder.profiles.seccomp_rules import read_rules, written_rules
+from recorder.profiles.strict_yaml import NotYamlError, load_yaml
 
 __all__ = ["API_VERSION", "KIND", "from_yaml", "object_rules", "object_yaml", "to_object", "to_yaml"]
 
@@ -102,9 +103,9 @@ def object_yaml(value: Mapping[str, object]) -> str:
 def from_yaml(text: str) -> SeccompProfile:
     """Read one object, as written or as an API server shows it. InvalidProfile names the field."""
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidProfile(f"not YAML: {' '.join(str(error).split())}") from error
+        value = load_yaml(text)
+    except NotYamlError as error:
+        raise InvalidProfile(str(error)) from error
     top = Fields(value)
     top.text("apiVersion", _READ_VERSIONS)
     top.text("kind", (KIND,))
@@ -151,18 +152,3 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _represent_text)
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, which YAML forbids and PyYAML takes."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value}: given twice in one object", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)

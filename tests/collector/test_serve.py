@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from recorder.kernel import pins
 from recorder.model.abi import Abi
 from tests.agent.node import FOREVER, PROGRAMS, Node, node, write_images
 from tests.collector.serve import Serve, annotation, names, recorded
@@ -30,21 +29,6 @@ MORE = [Call(Abi.X86_64, number) for number in (102, 104)]  # getuid, getgid
 def said(seen: frozenset[Call]) -> set[str]:
     """As the annotation has them."""
     return {str(call) for call in seen}
-
-
-@pytest.fixture
-def bpffs(tmp_path: Path) -> Iterator[Path]:
-    """A bpffs that nobody else uses."""
-    folder = tmp_path / "bpffs"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "none", folder], check=True)
-    try:
-        yield folder
-    finally:
-        for pinned in folder.iterdir():
-            if pinned.is_dir():
-                pins.unpin(pinned)
-        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture

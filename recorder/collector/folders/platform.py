@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from recorder.collector.folders import plain_file
 from recorder.collector.folders.plain_file import Found, Stamp
 from recorder.collector.folders.recording_files import RecordingFiles
-from recorder.collector.folders.result_file import EDITED, ResultFile
+from recorder.collector.folders.result_file import ResultFile
 from recorder.model.errors import InvalidProfile, PlatformUnreachable, StorageError
 from recorder.model.record import Pod
 from recorder.model.recording import ProfileKind, Recording, RecordingName, RefusedRecording
@@ -32,6 +32,7 @@ from recorder.model.recording_status import RecordingEvent, RecordingStatus
 from recorder.model.result import Application, Edit, Outcome, Placement, PublishedResult, ResultObject
 from recorder.profiles.annotations import PREFIX
 from recorder.profiles.recording_object import API_VERSIONS, KIND
+from recorder.profiles.result_marks import EDITED
 from recorder.profiles.seccomp_oci import to_oci
 from recorder.profiles.seccomp_yaml import from_yaml, object_yaml
 from recorder.profiles.status_object import said, status_object

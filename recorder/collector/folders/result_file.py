@@ -17,14 +17,13 @@ from typing import Any, Final
 from recorder.model.recording import ProfileKind
 from recorder.model.result import Edit, PublishedResult, ResultObject
 from recorder.profiles.annotations import PREFIX
-from recorder.profiles.result_marks import OWNER, RECORDED_BY
+from recorder.profiles.result_marks import EDITED, OWNER, RECORDED_BY
 from recorder.profiles.seccomp_yaml import API_VERSION, object_yaml
 from recorder.profiles.strict_yaml import NotYamlError, load_yaml
 
-__all__ = ["APPLIED", "EDITED", "Merged", "ResultFile"]
+__all__ = ["APPLIED", "Merged", "ResultFile"]
 
 APPLIED: Final = f"{PREFIX}/applied"
-EDITED: Final = f"{PREFIX}/edited"
 _OWN: Final = (APPLIED, EDITED)
 
 Path = tuple[str, ...]
