@@ -7,10 +7,10 @@ from typing import Any
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 
 from recorder.model.recording import ProfileKind
+from recorder.profiles.api_group import GROUP
 
 __all__ = [
     "DAEMONS",
-    "GROUP",
     "PROFILES",
     "VERSION",
     "MutatingWebhookConfiguration",
@@ -19,7 +19,6 @@ __all__ = [
     "TokenReview",
 ]
 
-GROUP = "security-profiles-operator.x-k8s.io"
 VERSION = "v1"
 
 ProfileRecording: Any = create_namespaced_resource(GROUP, VERSION, "ProfileRecording", "profilerecordings")

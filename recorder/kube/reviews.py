@@ -8,9 +8,10 @@ from typing import Any
 from lightkube import ApiError, AsyncClient
 
 from recorder.kube.connection import asking
-from recorder.kube.resources import GROUP, SubjectAccessReview, TokenReview
+from recorder.kube.resources import SubjectAccessReview, TokenReview
 from recorder.model.errors import PlatformUnreachable
 from recorder.model.person import Person
+from recorder.profiles.api_group import GROUP
 
 __all__ = ["KubernetesAuthority"]
 

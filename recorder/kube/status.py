@@ -20,11 +20,12 @@ from lightkube.resources.core_v1 import Event
 from lightkube.types import PatchType
 
 from recorder.kube.connection import FIELD_MANAGER, asking, is_ending, is_missing
-from recorder.kube.resources import GROUP, VERSION, ProfileRecording
+from recorder.kube.resources import VERSION, ProfileRecording
 from recorder.model.errors import PlatformUnreachable
 from recorder.model.recording import RecordingName
 from recorder.model.recording_status import RecordingEvent, RecordingStatus
 from recorder.profiles.annotations import PREFIX
+from recorder.profiles.api_group import GROUP
 from recorder.profiles.status_object import said, status_object
 
 __all__ = ["STATUS", "Events", "Statuses"]

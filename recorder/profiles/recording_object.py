@@ -13,14 +13,14 @@ from typing import Final
 from recorder.model.errors import InvalidProfile, InvalidRecording
 from recorder.model.recording import Means, MergeStrategy, ProfileKind, Recording, RecordingName
 from recorder.model.selector import LabelSelector, Requirement
+from recorder.profiles.api_group import GROUP
 from recorder.profiles.fields import Fields
 from recorder.profiles.label import MAX_LABEL, is_object_name
 from recorder.profiles.strict_yaml import NotYamlError, load_yaml
 
 __all__ = ["API_VERSIONS", "KIND", "recording_of", "recording_yaml"]
 
-_GROUP: Final = "security-profiles-operator.x-k8s.io"
-API_VERSIONS: Final = (f"{_GROUP}/v1", f"{_GROUP}/v1alpha1")
+API_VERSIONS: Final = (f"{GROUP}/v1", f"{GROUP}/v1alpha1")
 KIND: Final = "ProfileRecording"
 
 _MEANS: Final = {**{each.value: each for each in Means}, "bpf": Means.BPF, "logs": Means.LOGS}

@@ -14,6 +14,7 @@ from typing import Any, Final
 import yaml
 
 from recorder.model.errors import InvalidProfile
+from recorder.profiles.api_group import GROUP
 from recorder.profiles.fields import Fields
 from recorder.profiles.refusal import EPERM, MULTIPLEXERS, all_names
 from recorder.profiles.seccomp_profile import ACTIONS, ARCHITECTURES, ERRNO, FLAGS, Rule, SeccompProfile
@@ -22,11 +23,10 @@ from recorder.profiles.strict_yaml import NotYamlError, load_yaml
 
 __all__ = ["API_VERSION", "KIND", "from_yaml", "object_rules", "object_yaml", "to_object", "to_yaml"]
 
-_GROUP: Final = "security-profiles-operator.x-k8s.io"
-API_VERSION: Final = f"{_GROUP}/v1"
+API_VERSION: Final = f"{GROUP}/v1"
 KIND: Final = "SeccompProfile"
 
-_READ_VERSIONS: Final = (API_VERSION, f"{_GROUP}/v1beta1")  # v1beta1: the same fields, still served
+_READ_VERSIONS: Final = (API_VERSION, f"{GROUP}/v1beta1")  # v1beta1: the same fields, still served
 _STATES: Final = ("Enabled", "Disabled")
 
 
