@@ -101,11 +101,11 @@ def test_a_child_born_in_a_cgroup_runs_its_program_there(built_programs, scratch
 def test_a_container_runs_is_entered_paused_and_signalled(
     oci_runtime, no_new_privileges, built_programs, tmp_path
 ):
-    inside = {f"/{name}": built_programs[name] for name in ("five", "signals", "rawsys")}
+    inside = {f"/{name}": built_programs[name] for name in ("five", "signals", "rawsys", "hook")}
     root = oci.make_rootfs(tmp_path / "root", inside)
     hooks = {
-        "createContainer": [oci.hook(str(built_programs["rawsys"]), "39")],
-        "startContainer": [oci.hook("/rawsys", "39")],
+        "createContainer": [oci.hook(str(built_programs["hook"]), "39")],
+        "startContainer": [oci.hook("/hook", "39")],
     }
     more = {"no_new_privileges": no_new_privileges, "hooks": hooks}
     with oci.Container.prepare(oci_runtime, tmp_path, root, ["/five"], **more) as container:

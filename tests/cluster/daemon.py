@@ -40,7 +40,7 @@ class Daemon:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 # a session of its own: the terminal's Ctrl-C is for the tests, which then stop it
                 ["setpriv", "--pdeathsig", "KILL", "--", *self.words],
                 stdin=subprocess.DEVNULL,
@@ -48,6 +48,14 @@ class Daemon:
                 stderr=log,
                 start_new_session=True,
             )
+        # Until setpriv has asked for it, a death of the tests is no signal to the process.
+        command, end = Path(f"/proc/{process.pid}/cmdline"), time.monotonic() + 30
+        while process.poll() is None and command.read_bytes().startswith(b"setpriv\0"):
+            if time.monotonic() > end:
+                process.kill()
+                raise DaemonError(f"{self.name}: setpriv has not started it within 30 s")
+            time.sleep(POLL / 10)
+        return process
 
     def wait(self, seconds: float = 120) -> None:
         """Until it is ready; DaemonError if it ends, or is not in time."""

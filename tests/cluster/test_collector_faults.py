@@ -11,7 +11,7 @@ import random
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -146,6 +146,30 @@ def run(
             cluster.client.request("DELETE", path, {"gracePeriodSeconds": 0})
 
 
+def differences(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
+    """What is not as expected, a line for each value of each profile."""
+    return [
+        f"{name} {path}: {there.get(path)!r}, not {wanted.get(path)!r}"
+        for name in sorted(found.keys() | expected.keys())
+        for there, wanted in [(values(found.get(name, "null")), values(expected.get(name, "null")))]
+        for path in sorted(there.keys() | wanted.keys())
+        if there.get(path) != wanted.get(path)
+    ]
+
+
+def values(text: str) -> dict[str, object]:
+    """Each value of an object by its path."""
+
+    def walk(path: str, value: object) -> Iterator[tuple[str, object]]:
+        if isinstance(value, dict):
+            for key, each in value.items():
+                yield from walk(f"{path}.{key}", each)
+        else:
+            yield path, value
+
+    return dict(walk("", json.loads(text)))
+
+
 # --- faults
 
 
@@ -225,7 +249,7 @@ def undisturbed(cluster: Scene, place: str) -> dict[str, str]:
 
 def test_nothing_happens(cluster, place, undisturbed):
     """A second undisturbed run gives the same."""
-    assert run(cluster, place, undisturbed) == undisturbed
+    assert differences(run(cluster, place, undisturbed), undisturbed) == []
 
 
 def test_the_collector_is_killed(cluster, place, undisturbed, scaled):
@@ -233,7 +257,7 @@ def test_the_collector_is_killed(cluster, place, undisturbed, scaled):
     left, seed = scaled(30, 6), 1
     while left > 0:
         times = min(left, 5)
-        assert run(cluster, place, undisturbed, killed(times, seed)) == undisturbed
+        assert differences(run(cluster, place, undisturbed, killed(times, seed)), undisturbed) == []
         left, seed = left - times, seed + 1
 
 
@@ -249,7 +273,7 @@ def test_the_api_server_is_away(cluster, place, undisturbed, scaled):
 
         return meanwhile(do)
 
-    assert run(cluster, place, undisturbed, fault) == undisturbed
+    assert differences(run(cluster, place, undisturbed, fault), undisturbed) == []
 
 
 def test_agents_and_collector_are_cut_from_each_other(cluster, place, undisturbed):
@@ -264,7 +288,7 @@ def test_agents_and_collector_are_cut_from_each_other(cluster, place, undisturbe
 
         return meanwhile(do)
 
-    assert run(cluster, place, undisturbed, fault) == undisturbed
+    assert differences(run(cluster, place, undisturbed, fault), undisturbed) == []
 
 
 def test_the_disk_is_full(cluster, place, undisturbed, small_disk):
@@ -288,7 +312,7 @@ def test_the_disk_is_full(cluster, place, undisturbed, small_disk):
 
         return meanwhile(do)
 
-    assert run(cluster, place, undisturbed, fault) == undisturbed
+    assert differences(run(cluster, place, undisturbed, fault), undisturbed) == []
 
 
 @pytest.mark.parametrize("seconds", [-7200, 7200])
@@ -304,7 +328,7 @@ def test_the_clock_jumps(cluster, place, undisturbed, wall_clock, seconds):
         return meanwhile(do)
 
     try:
-        assert run(cluster, place, undisturbed, fault) == undisturbed
+        assert differences(run(cluster, place, undisturbed, fault), undisturbed) == []
     finally:
         offset.write_text("0")
 
@@ -318,4 +342,4 @@ def test_states_come_twice_late_and_out_of_order(cluster, place, undisturbed):
         for agent, container, observation in order:
             cluster.act(functools.partial(agent.repeat, container, observation))
 
-    assert run(cluster, place, undisturbed, then=repeat) == undisturbed
+    assert differences(run(cluster, place, undisturbed, then=repeat), undisturbed) == []
