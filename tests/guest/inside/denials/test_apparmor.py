@@ -8,13 +8,14 @@ from collections import Counter
 
 import pytest
 
-from recorder.kernel.denials import DenialLosses, DenialWatch
+from recorder.kernel.denial_source import DenialLosses, Scope
+from recorder.kernel.denials import DenialWatch
 from recorder.kernel.denials_layout import Module
 from recorder.kernel.denials_spec import DenialBounds, active_module, denials_spec
 from recorder.model.denial import AppArmorDenial, Verdict
 from tests.guest.inside.denials.apparmor_operations import OPENED
 from tests.guest.inside.denials.apparmor_truth import from_audit, from_recorder
-from tests.guest.inside.denials.confined import cgroup_id, confined, new_cgroup, profiles
+from tests.guest.inside.denials.confined import CGROUPS, cgroup_id, confined, new_cgroup, profiles
 from tests.truth.audit_avc import AvcReader
 
 MODES = {"enforce": "", "complain": "flags=(complain)"}
@@ -24,6 +25,7 @@ MODES = {"enforce": "", "complain": "flags=(complain)"}
 def watching(bounds=None):
     watch = DenialWatch(denials_spec(active_module(), bounds or DenialBounds()))
     try:
+        watch.watch(cgroup_id(CGROUPS), Scope.EACH)
         watch.attach()
         yield watch
     finally:
@@ -92,7 +94,7 @@ def test_a_flood_is_one_entry_and_hides_nothing(tmp_path, scaled):
         cgroups = [stack.enter_context(new_cgroup()) for _ in range(2)]
         ids = [cgroup_id(path) for path in cgroups]
         stack.enter_context(profiles({"flooding": "", "others": ""}))
-        watch = stack.enter_context(watching(DenialBounds(denials=128, per_cgroup=120, cgroups=2)))
+        watch = stack.enter_context(watching(DenialBounds(denials=128, per_cgroup=120, cgroups=3)))
         words = [word for path in paths for word in (str(path), 1)]
         runs = [
             stack.enter_context(confined(tmp_path / "1", "flooding", cgroups[0], str(flood), times)),
@@ -119,7 +121,7 @@ def test_more_than_a_cgroup_may_have_are_counted(tmp_path):
     with contextlib.ExitStack() as stack:
         cgroups = [stack.enter_context(new_cgroup()) for _ in range(2)]
         stack.enter_context(profiles({"greedy": "", "modest": ""}))
-        watch = stack.enter_context(watching(DenialBounds(denials=64, per_cgroup=10, cgroups=2)))
+        watch = stack.enter_context(watching(DenialBounds(denials=64, per_cgroup=10, cgroups=3)))
         for name, cgroup, some in (("greedy", cgroups[0], paths), ("modest", cgroups[1], paths[:5])):
             words = [word for path in some for word in (str(path), 2)]
             with confined(tmp_path / name, name, cgroup, *words) as run:

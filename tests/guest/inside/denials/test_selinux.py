@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import pytest
 
-from recorder.kernel.denials import DenialLosses, DenialWatch
+from recorder.kernel.denial_source import DenialLosses, Scope
+from recorder.kernel.denials import DenialWatch
 from recorder.kernel.denials_layout import Module
 from recorder.kernel.denials_spec import DenialBounds, active_module, denials_spec
 from recorder.model.denial import Denial, Lack, SelinuxDenial, Verdict
 from tests.guest.inside.denials.apparmor_operations import OPENED
-from tests.guest.inside.denials.confined import cgroup_id, confined, new_cgroup
+from tests.guest.inside.denials.confined import CGROUPS, cgroup_id, confined, new_cgroup
 from tests.truth.audit_avc import AvcReader, AvcRecord
 
 ENFORCE = Path("/sys/fs/selinux/enforce")
@@ -121,6 +122,7 @@ def test_two_cgroups_at_once(tmp_path, mode):
             stack.enter_context(confined(tmp_path / place, DOMAINS[place], cgroups[place]))
             for place in DOMAINS
         ]
+        watch.watch(cgroup_id(CGROUPS), Scope.EACH)
         watch.attach()
         for run in runs:
             run.change()
