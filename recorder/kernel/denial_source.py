@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -32,6 +32,10 @@ class DenialLosses:
     programs that the kernel skipped; 6.1 does not count those of kprobes), cgroups_full (no room for
     one more cgroup), between (of cgroups that were dropped, before they were released),
     ring_full (hints, whose entries are there), elsewhere (denials that nobody watches: no loss).
+    Of sources that read the audit log: audit_lost (records that audit itself lost, of any kind), overruns
+    (times when records came faster than they were read; how many went is not known), unattributed
+    (denials of processes that had ended before it was looked whose they are). unflushed: times when
+    SELinux's cache could not be emptied, so that what it had reported before is not seen again.
     """
 
     table_full: int = 0
@@ -43,6 +47,10 @@ class DenialLosses:
     between: int = 0
     ring_full: int = 0
     elsewhere: int = 0
+    audit_lost: int = 0
+    overruns: int = 0
+    unattributed: int = 0
+    unflushed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,15 @@ class DenialReading:
     cgroup: DenialCgroup
     denials: tuple[Denial, ...]
     losses: DenialLosses
+
+
+Flush = Callable[[], bool]
+"""Makes the module forget what it has reported; False if it did not. Called when a cgroup is watched."""
+
+
+def nothing_to_flush() -> bool:
+    """Where the module does not remember."""
+    return True
 
 
 class DenialSource(Protocol):

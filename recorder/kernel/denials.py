@@ -18,7 +18,14 @@ from pathlib import Path
 from recorder.kernel import pins
 from recorder.kernel.arrays import SharedArray
 from recorder.kernel.control import run_control
-from recorder.kernel.denial_source import DenialCgroup, DenialLosses, DenialReading, Scope
+from recorder.kernel.denial_source import (
+    DenialCgroup,
+    DenialLosses,
+    DenialReading,
+    Flush,
+    Scope,
+    nothing_to_flush,
+)
 from recorder.kernel.denials_layout import (
     DenialCounters,
     Entry,
@@ -84,8 +91,12 @@ class DenialWatch:
     Raises what LoadedObject raises, PinMismatch, and UnsupportedKernel where there are no kprobes.
     """
 
-    def __init__(self, spec: DenialsSpec, *, adopt: Path | None = None) -> None:
+    def __init__(
+        self, spec: DenialsSpec, *, adopt: Path | None = None, flush: Flush = nothing_to_flush
+    ) -> None:
         self._libbpf = Libbpf()
+        self._flush = flush
+        self._unflushed = 0
         self._spec = spec
         self._lock = threading.RLock()
         kind = kprobe_type()
@@ -155,6 +166,7 @@ class DenialWatch:
         """As DenialSource.watch."""
         with self._lock:
             if self._control(Op.DENIAL_WATCH, cgroup_id, _WANTED[scope]):
+                self._unflushed += not self._flush()
                 return
         raise BpfLimit(
             f"denials of cgroup {cgroup_id} cannot be watched: all {self._spec.bounds.cgroups} places are "
@@ -279,6 +291,7 @@ class DenialWatch:
             between=counters.between,
             ring_full=counters.ring_full,
             elsewhere=counters.elsewhere,
+            unflushed=self._unflushed,
         )
 
     def wait(self, seconds: float) -> bool:
