@@ -12,7 +12,7 @@ import functools
 import mmap
 import select
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from recorder.kernel import pins
@@ -293,6 +293,11 @@ class DenialWatch:
             elsewhere=counters.elsewhere,
             unflushed=self._unflushed,
         )
+
+    def runs(self) -> Mapping[str, tuple[int, int]]:
+        """By program, ns and how often it ran; only while kernel.bpf_stats_enabled is set."""
+        found = {name: program_info(self._libbpf, self._programs[name]) for name in self._spec.attach}
+        return {name: (each.run_time_ns, each.run_count) for name, each in found.items()}
 
     def wait(self, seconds: float) -> bool:
         """As DenialSource.wait."""

@@ -5,6 +5,7 @@ import dataclasses
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,18 @@ def files(tmp_path):
     for path in paths:
         path.write_text("")
     return [str(path) for path in paths]
+
+
+@contextlib.contextmanager
+def bpf_statistics():
+    """The kernel counts runs of programs meanwhile."""
+    switch = Path("/proc/sys/kernel/bpf_stats_enabled")
+    before = switch.read_text()
+    switch.write_text("1")
+    try:
+        yield
+    finally:
+        switch.write_text(before)
 
 
 @contextlib.contextmanager
@@ -195,3 +208,20 @@ def test_a_watch_outlives_its_process(tmp_path, files):
             assert not watch.attached
         assert pins.unpin(folder)
         assert not folder.exists()
+
+
+def test_without_denials_no_program_runs(tmp_path):
+    """Not once while something is compiled, by the kernel's own numbers; and once for each denial."""
+    source = tmp_path / "source.c"
+    source.write_text('#include <stdio.h>\nint main(void) { return puts("compiled") < 0; }\n')
+    with new_cgroup() as cgroup, _watching(DenialBounds()) as watch, bpf_statistics():
+        watch.watch(1, Scope.EACH)
+        subprocess.run(["gcc", "-O2", source, "-o", tmp_path / "program"], check=True, timeout=120)
+        assert (
+            subprocess.run([tmp_path / "program"], stdout=subprocess.PIPE, check=True).stdout == b"compiled\n"
+        )
+        assert {name: count for name, (_, count) in watch.runs().items()} == dict.fromkeys(watch.runs(), 0)
+        with confined(tmp_path / "1", PROFILE, cgroup, str(source), 10) as run:
+            run.go()
+            run.wait_done()
+        assert watch.runs()["on_apparmor"][1] >= 10
