@@ -44,14 +44,14 @@ guests: ## build what test guests need, outside the checkout (x86-64, root); REF
 	@$(PYTHON) -m tests.guest build $(if $(REFRESH),--refresh) $(if $(VERIFY),--verify)
 
 test-guest: guests bpf ## the tests that run in guests with Debian's kernels
-	TEST_SCALE=$(TEST_SCALE) $(PYTHON) -m pytest tests/guest $(PYTEST_ARGS)
+	TEST_SCALE=$(TEST_SCALE) scripts/test.sh tests/guest $(PYTEST_ARGS)
 
 cluster: ## build the API server that tests talk to, outside the checkout (x86-64); VERIFY=1: read all
 	@scripts/setup.sh cluster
 	@$(PYTHON) -m tests.cluster build $(if $(VERIFY),--verify)
 
 test-cluster: cluster bpf ## the tests against a real API server
-	TEST_SCALE=$(TEST_SCALE) $(PYTHON) -m pytest tests/cluster $(PYTEST_ARGS)
+	TEST_SCALE=$(TEST_SCALE) scripts/test.sh tests/cluster $(PYTEST_ARGS)
 
 lint: setup ## ruff, formatting, who may import whom
 	.venv/bin/ruff check .
