@@ -14,6 +14,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
+from recorder.model.first_sight import MAX_COMM, FirstSight
 from recorder.model.ledger import Ledger, Verdict
 from recorder.model.numbers import Numbers
 
@@ -32,9 +33,6 @@ __all__ = [
     "SightKey",
     "Source",
 ]
-
-MAX_COMM = 15
-"""The kernel's TASK_COMM_LEN less its NUL."""
 
 
 class Phase(IntEnum):
@@ -66,20 +64,6 @@ class SightKey(NamedTuple):
     phase: int
     outcome: int
     number: int
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class FirstSight:
-    """When a number was first seen (ns, CLOCK_BOOTTIME) and by which task's comm.
-
-    `comm` ends before its first NUL and after 15 bytes.
-    """
-
-    time_ns: int
-    comm: bytes = b""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "comm", bytes(self.comm).split(b"\0", 1)[0][:MAX_COMM])
 
 
 @dataclass(frozen=True, slots=True, order=True)
