@@ -58,6 +58,8 @@ _SCOPES = {
     OwnerScope.SCOPE_WHOLE: Scope.WHOLE,
     OwnerScope.SCOPE_EACH: Scope.EACH,
 }
+_CHANGING = ("numbers.recorded", "numbers.table_full", "numbers.unreadable", "numbers.seen", "removed")
+_NEW = (0, 0, 0, 0)
 _WANTED = {Scope.WHOLE: OwnerScope.SCOPE_WHOLE, Scope.EACH: OwnerScope.SCOPE_EACH}
 
 
@@ -150,7 +152,7 @@ class DenialWatch:
                 # Whole already, unless who pinned it was killed in the middle of attaching.
                 self._links.attach()
             self._undo = undo.pop_all()
-        self._seen: dict[int, tuple[int, int]] = {}
+        self._known: dict[int, tuple[int, ...]] = {}
 
     def _open(self, name: str, opened: Callable[[], int], program: int) -> int:
         return attach_event(self._libbpf, program, opened(), f"what {name} is for")
@@ -215,23 +217,17 @@ class DenialWatch:
             return [self._cgroup(self._owners[index]) for index in self._indexes().values()]
 
     def changed(self) -> frozenset[int]:
-        """As DenialSource.changed; reads a few words of each entry, and no texts."""
+        """As DenialSource.changed; reads a few words of each cgroup, and no entries."""
         with self._lock:
             self._hints.forget()
-            used = min(self._counters.word(0, "used"), len(self._entries))
-            states = self._entries.column("state", used)
-            ids = self._entries.column("cgroup_id", used)
-            counts = self._entries.column("count", used)
-            found = {
-                index: (cgroup_id, number)
-                for index, (state, cgroup_id, number) in enumerate(zip(states, ids, counts, strict=True))
-                if state == State.DENIAL_READY
-            }
-            fresh = {
-                cgroup_id for index, (cgroup_id, _) in found.items() if self._seen.get(index) != found[index]
-            }
-            self._seen = found
-            return frozenset(fresh | {each.cgroup_id for each in self.cgroups() if each.removed})
+            indexes = self._indexes()
+            used = max(indexes.values(), default=-1) + 1
+            # `recorded` is counted when the entry is there; what has no entry changes the others.
+            columns = [self._owners.column(field, used) for field in _CHANGING]
+            found = {number: tuple(each[index] for each in columns) for number, index in indexes.items()}
+            fresh = {number for number, each in found.items() if self._known.get(number, _NEW) != each[:-1]}
+            self._known = {number: each[:-1] for number, each in found.items()}
+            return frozenset(fresh | {number for number, each in found.items() if each[-1]})
 
     def _ready(self, cgroup_ids: Iterable[int] | None = None) -> list[int]:
         used = min(self._counters.word(0, "used"), len(self._entries))
@@ -279,8 +275,8 @@ class DenialWatch:
                 return
             for entry in self._ready([cgroup_id]):
                 self._control(Op.DENIAL_GIVE_BACK, entry)
-                self._seen.pop(entry, None)
             self._control(Op.DENIAL_FORGET, cgroup_id)
+            self._known.pop(cgroup_id, None)
 
     def _lost(self, numbers: Numbers) -> DenialLosses:
         selinux = self._spec.module == Module.MODULE_SELINUX
