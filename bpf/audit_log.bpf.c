@@ -132,6 +132,9 @@ int BPF_KPROBE(on_audit_log_end, struct audit_buffer *ab)
 
 		if (!id)
 			break;
+		/* Of a deeper cgroup those from the root on, and itself. */
+		if (level == AUDIT_LEVELS - 1)
+			id = bpf_get_current_cgroup_id();
 		line->head.cgroups[level] = id;
 		line->head.levels = level + 1;
 	}
