@@ -78,7 +78,8 @@ def test_sorts_are_told_apart_by_who_and_what_and_not_by_the_object():
                 "file(read,open)",
                 1,
                 1,
-                "selinux denied file(read,open) /etc/shadow tcontext=u:object_r:shadow_t:s0 of u:r:container_t:s0",
+                "selinux denied file(read,open) /etc/shadow tcontext=u:object_r:shadow_t:s0"
+                " of u:r:container_t:s0",
             ),
         )
     )
