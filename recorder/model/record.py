@@ -14,7 +14,8 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from recorder.model.denial import MAX_COMM, MAX_DENIALS, DenialCount, DenialKey
+from recorder.model.denial import MAX_DENIALS, DenialCount, DenialKey
+from recorder.model.first_sight import MAX_COMM, FirstSight
 from recorder.model.ledger import Ledger, Verdict
 from recorder.model.numbers import Numbers
 
@@ -64,20 +65,6 @@ class SightKey(NamedTuple):
     phase: int
     outcome: int
     number: int
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class FirstSight:
-    """When a number was first seen (ns, CLOCK_BOOTTIME) and by which task's comm.
-
-    `comm` ends before its first NUL and after 15 bytes.
-    """
-
-    time_ns: int
-    comm: bytes = b""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "comm", bytes(self.comm).split(b"\0", 1)[0][:MAX_COMM])
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -2,6 +2,20 @@
 
 from hypothesis import strategies as st
 
+from recorder.model.access import (
+    Capability,
+    File,
+    IoUring,
+    MessageQueue,
+    Mount,
+    Peer,
+    Ptrace,
+    Signal,
+    Socket,
+    UnixSocket,
+    UserNamespace,
+)
+from recorder.model.accesses import Accesses, AccessKey, Seen
 from recorder.model.denial import (
     AppArmorDenial,
     DenialCount,
@@ -150,3 +164,27 @@ def observations(of=sources):
 
 one_source = observations(st.just(Source("n", "boot", 7, 1)))
 records = st.lists(observations(), max_size=4).map(lambda each: Record(tuple(each)))
+
+paths = st.one_of(
+    st.sampled_from([b"/a", b"/a/b", b"/tmp/x"]),
+    st.binary(max_size=6).map(lambda each: b"/" + each.replace(b"\0", b"")),
+)
+peers = st.builds(Peer, st.booleans(), st.sampled_from([b"", b"unconfined"]))
+subjects = st.one_of(
+    st.builds(File, paths, st.one_of(st.just(b""), paths), enums, st.booleans()),
+    st.builds(Socket, enums, enums, enums),
+    st.builds(
+        UnixSocket, enums, st.one_of(paths, st.sampled_from([b"", b"\0bus"])), st.just(b""), st.none() | peers
+    ),
+    st.builds(Signal, enums, peers),
+    st.builds(Ptrace, peers),
+    st.builds(Mount, enums, paths, paths, st.sampled_from([b"", b"tmpfs"]), st.integers(0, 2**32 - 1)),
+    st.builds(Capability, st.integers(0, 40)),
+    st.just(UserNamespace()),
+    st.just(IoUring()),
+    st.builds(MessageQueue, paths),
+)
+access_keys = st.builds(AccessKey, enums, subjects)
+seen_accesses = st.dictionaries(
+    access_keys, st.builds(Seen, st.integers(0, 2**32 - 1), st.none() | sights), max_size=5
+).map(Accesses)
