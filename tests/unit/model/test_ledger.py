@@ -25,7 +25,15 @@ LOSSES = {
     "agent_lost",
     "restart_without_state",
 }
-NOTES = {"ring_full", "unknown_number", "joiner_without_exec", "undecided", "denials_full"}
+NOTES = {
+    "ring_full",
+    "unknown_number",
+    "joiner_without_exec",
+    "undecided",
+    "denials_unwatched",
+    "denials_late",
+    "denials_full",
+}
 
 
 @given(ledgers)
