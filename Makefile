@@ -44,7 +44,7 @@ guests: ## build what test guests need, outside the checkout (x86-64, root); REF
 	@$(PYTHON) -m tests.guest build $(if $(REFRESH),--refresh) $(if $(VERIFY),--verify)
 
 test-guest: guests bpf ## the tests that run in guests with Debian's kernels
-	TEST_SCALE=$(TEST_SCALE) $(PYTHON) -m pytest tests/guest $(PYTEST_ARGS)
+	TEST_SCALE=$(TEST_SCALE) scripts/test.sh tests/guest $(PYTEST_ARGS)
 
 cluster: ## build what tests of a cluster need: API server, image, tools; outside the checkout (x86-64, root); VERIFY=1: read all
 	@scripts/setup.sh cluster
@@ -52,7 +52,7 @@ cluster: ## build what tests of a cluster need: API server, image, tools; outsid
 	@$(PYTHON) -m tests.deploy build
 
 test-cluster: cluster bpf ## the tests against a real API server, and those of the image and the manifests
-	TEST_SCALE=$(TEST_SCALE) $(PYTHON) -m pytest tests/cluster tests/deploy $(PYTEST_ARGS)
+	TEST_SCALE=$(TEST_SCALE) scripts/test.sh tests/cluster tests/deploy $(PYTEST_ARGS)
 
 lint: setup ## ruff, formatting, who may import whom
 	.venv/bin/ruff check .

@@ -12,10 +12,8 @@ from typing import Any
 
 import pytest
 
-from recorder import __version__
-from tests.deploy.build.image import EPOCH, ROOT, Storage
-from tests.deploy.build.recipe import NAME, Recipes
-from tests.guest.build.tool import run_tool
+from tests.deploy.build.image import ROOT
+from tests.deploy.build.recipe import Recipes
 from tests.guest.cache import Artefact
 
 AGAIN = "localhost/profile-recorder:again"
@@ -72,7 +70,9 @@ def test_same_input_same_layers(recipes: Recipes, image: Artefact, archive: Arch
     (other / "recorder/kernel/objects").mkdir(exist_ok=True)
     (other / "recorder/kernel/objects/stale.bpf.o").write_bytes(b"not of this source")
     try:
-        recipes.storage.build(AGAIN, "--no-cache=true", "--build-arg", "APT_CONFIG=/run/secrets/apt.conf", root=other)
+        recipes.storage.build(
+            AGAIN, "--no-cache=true", "--build-arg", "APT_CONFIG=/run/secrets/apt.conf", root=other
+        )
         recipes.storage.save(AGAIN, tmp_path / "again.tar")
     finally:
         recipes.storage.remove(AGAIN)

@@ -15,8 +15,10 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     KIND_UNSPECIFIED: _ClassVar[Kind]
     KIND_SYSCALLS: _ClassVar[Kind]
+    KIND_DENIALS: _ClassVar[Kind]
 KIND_UNSPECIFIED: Kind
 KIND_SYSCALLS: Kind
+KIND_DENIALS: Kind
 
 class Selection(_message.Message):
     __slots__ = ("container", "pod", "cgroup", "unit", "pid")
@@ -201,15 +203,17 @@ class RuntimeStatus(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., endpoint: _Optional[str] = ..., reachable: _Optional[bool] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class UplinkStatus(_message.Message):
-    __slots__ = ("collector", "connected", "unacknowledged", "spool_bytes", "problem")
+    __slots__ = ("collector", "connected", "unacknowledged", "spool_bytes", "problem", "certificate_ends")
     COLLECTOR_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
     UNACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
     SPOOL_BYTES_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_ENDS_FIELD_NUMBER: _ClassVar[int]
     collector: str
     connected: bool
     unacknowledged: int
     spool_bytes: int
     problem: str
-    def __init__(self, collector: _Optional[str] = ..., connected: _Optional[bool] = ..., unacknowledged: _Optional[int] = ..., spool_bytes: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
+    certificate_ends: int
+    def __init__(self, collector: _Optional[str] = ..., connected: _Optional[bool] = ..., unacknowledged: _Optional[int] = ..., spool_bytes: _Optional[int] = ..., problem: _Optional[str] = ..., certificate_ends: _Optional[int] = ...) -> None: ...
