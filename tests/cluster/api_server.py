@@ -21,13 +21,12 @@ from tests.cluster.address import Address
 from tests.cluster.client import Client, HttpFrom, HttpsFrom
 from tests.cluster.daemon import Daemon
 from tests.cluster.errors import AnswerError, DaemonError
-from tests.cluster.place import Place
+from tests.cluster.place import SERVICE, SERVICES, Place
 from tests.unit.rpc.certificates import Authority
 
 PORT, ETCD_PORT, ETCD_PEER_PORT, CONTROLLER_PORT = 6443, 2379, 2380, 10257
 AUDIENCE = "https://kubernetes.default.svc"  # what tokens are for that the API server itself accepts
 PEOPLE = ("alice", "bob", "carol", "dave")
-SERVICES, SERVICE = "10.96.0.0/16", "10.96.0.1"  # addresses of Services; that of `kubernetes`
 CONTROLLERS = "namespace,serviceaccount,garbagecollector,root-ca-cert-publisher"
 
 

@@ -4,6 +4,8 @@ import socket
 from collections.abc import Sequence
 from typing import Protocol
 
+SERVICES, SERVICE = "10.96.0.0/16", "10.96.0.1"  # addresses of Services; that of `kubernetes`
+
 
 class Place(Protocol):
     """`host`: the address. `words`: what a command line of a daemon begins with, so that it runs there.

@@ -15,8 +15,10 @@ from tests.cluster.client import Client
 from tests.cluster.errors import AnswerError
 from tests.cluster.node.cluster import Cluster
 from tests.cluster.node.ground import SETTINGS
+from tests.cluster.node.images import ASK
 from tests.cluster.node.pods import Pods, container, deployment, is_ready, job, phase, pod, restarts, service
 from tests.cluster.node.remains import PREFIX, hierarchies
+from tests.cluster.place import SERVICE
 from tests.guest.runs import start_time
 from tests.truth.oci import Layout
 
@@ -67,9 +69,9 @@ def test_services_are_found_by_name_and_reached(pods: Pods, place: str) -> None:
     pods.client.create(service(place, "names", 8080, {"app": "server"}))
     pods.client.create(service(place, "each", 8080, {"app": "server"}, clusterIP="None"))
     pods.run(pod(place, "client", container("main", "/bin/sleep", "1000")))
-    asked = ("/bin/sh", "-c", "until wget -T 2 -q -O - http://$0:8080/name; do sleep 0.1; done")
     for name in ("names", f"names.{place}.svc.cluster.local", "each"):
-        assert pods.exec("client", place, *asked, name)[1] == f"{server['spec']['hostname']}\n"
+        said = pods.exec("client", place, "/bin/bash", "-c", ASK, name, "8080", "/name")[1]
+        assert said == f"{server['spec']['hostname']}\n"
     said = pods.exec("client", place, "/bin/nslookup", f"each.{place}.svc.cluster.local")[1]
     assert server["status"]["podIP"] in said
 
@@ -85,7 +87,7 @@ def test_a_pod_talks_to_the_api_server_as_its_service_account(node: Cluster, pod
         node.api.client_of(token).objects("Pod", place)
     assert refused.value.status == 403
     script = "echo $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT"
-    assert pods.exec("inside", place, "/bin/sh", "-c", script)[1] == "10.96.0.1 443\n"
+    assert pods.exec("inside", place, "/bin/sh", "-c", script)[1] == f"{SERVICE} 443\n"
     via = Client(_Through(node), 443, node.api.ca_file, node.api.admin_token)
     assert via.request("GET", "/readyz") == "ok"
 
@@ -93,7 +95,7 @@ def test_a_pod_talks_to_the_api_server_as_its_service_account(node: Cluster, pod
 class _Through:
     """The API server's Service, from the node's network."""
 
-    host, words, routable = "10.96.0.1", (), True
+    host, words, routable = SERVICE, (), True
 
     def __init__(self, node: Cluster) -> None:
         self.connect = node.ground.connect
@@ -166,6 +168,7 @@ def test_the_machine_is_as_it_was(node: Cluster) -> None:
 BEGIN = """
 import os, sys
 from tests.cluster.start import find_cluster_programs, open_cache, running_node
+from tests.cluster.place import SERVICE
 from tests.guest.runs import start_time
 from tests.truth.oci import Layout
 from tests.cluster.node.images import import_images

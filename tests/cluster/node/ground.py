@@ -24,6 +24,7 @@ from pathlib import Path
 from tests.cluster.daemon import Daemon
 from tests.cluster.errors import ClusterError
 from tests.cluster.node.remains import PREFIX, Watcher, hierarchies
+from tests.cluster.place import SERVICES
 from tests.truth.oci import Layout
 
 BRIDGE, NETWORK, HOST = "nodebr0", "10.44.0", "10.44.0.1"
@@ -39,11 +40,12 @@ SETTINGS = {
 }
 SCRIPT = """
 set -e
-folder=$1 bridge=$2 address=$3
+folder=$1 bridge=$2 address=$3 services=$4
 ip link set lo up
 ip link add "$bridge" type bridge
 ip addr add "$address/24" dev "$bridge"
 ip link set "$bridge" up
+ip route add "$services" dev "$bridge"
 for place in {overlaid}; do
     layer=$folder/written$place
     mkdir -p "$layer/upper" "$layer/work" "$place"
@@ -79,7 +81,7 @@ class Ground:
         script = SCRIPT.format(overlaid=" ".join(OVERLAID))
         self._holder = Daemon(
             "the node's namespaces",
-            [*words, script, "ground", folder, BRIDGE, HOST],
+            [*words, script, "ground", folder, BRIDGE, HOST, SERVICES],
             folder / "ground.log",
             (folder / "held").exists,
         )
