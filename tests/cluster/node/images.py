@@ -26,13 +26,22 @@ cat <&3
 PAUSING = ("/bin/busybox", "sleep", "2147483647")
 
 
+def write_pause(folder: Path) -> Path:
+    """The image that sandboxes pause with, written into a folder."""
+    root = folder / "pause"
+    for name in ("bin", "proc", "dev", "sys", "etc"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(find_program("busybox"), root / "bin/busybox")
+    return write_image(folder / "pause.tar", PAUSE, root, PAUSING)
+
+
 def import_images(cluster: Cluster, programs: Mapping[str, Path], folder: Path) -> None:
     """Write both into a folder, and give them to the node."""
+    cluster.runtime.import_image(write_pause(folder))
     root = folder / "root"
     for name in ("bin", "proc", "dev", "sys", "etc", "tmp", "run"):
         (root / name).mkdir(parents=True)
     shutil.copy(find_program("busybox"), root / "bin/busybox")
-    cluster.runtime.import_image(write_image(folder / "pause.tar", PAUSE, root, PAUSING))
     for name in APPLETS:
         (root / "bin" / name).symlink_to("busybox")
     # a static busybox cannot look names up where there is no libc

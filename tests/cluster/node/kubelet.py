@@ -54,6 +54,7 @@ def _kubelet_settings(ground: Ground) -> dict[str, Any]:
         "clusterDNS": [HOST],
         "volumePluginDir": str(ground.folder / "volume-plugins"),
         "syncFrequency": "10s",
+        "nodeStatusUpdateFrequency": "1s",  # Ready as soon as it is
     }
 
 
