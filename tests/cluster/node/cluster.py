@@ -61,12 +61,13 @@ class Cluster:
     def start(self) -> None:
         """Start all, and wait until pods can run."""
         self.ground.start()
+        self._names.start()  # a kubelet asks for names of clouds, and waits for an answer
         self.runtime.daemon.start()
         self.api.start()
         self.runtime.daemon.wait()
         for daemon in (self.kubelet, self._scheduler, self._proxy):
             daemon.start()
-        self._names.start()
+        self._names.follow()
         for name in ("runc", "crun"):
             self.client.create(
                 {

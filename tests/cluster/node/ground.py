@@ -51,6 +51,8 @@ for place in {overlaid}; do
     mkdir -p "$layer/upper" "$layer/work" "$place"
     mount -t overlay -o "lowerdir=$place,upperdir=$layer/upper,workdir=$layer/work" overlay "$place"
 done
+rm -f /etc/resolv.conf
+echo "nameserver $address" > /etc/resolv.conf
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/netns /run/lock /run/containerd
 mount -t bpf bpf /sys/fs/bpf

@@ -49,7 +49,6 @@ def _kubelet_settings(ground: Ground) -> dict[str, Any]:
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,  # nobody could pull an image again
         "oomScoreAdj": 0,
-        "resolvConf": str(ground.folder / "resolv.conf"),
         "clusterDomain": DOMAIN,
         "clusterDNS": [HOST],
         "volumePluginDir": str(ground.folder / "volume-plugins"),
@@ -62,7 +61,6 @@ def make_kubelet(ground: Ground, program: Path, kubeconfig: Path, answers: Answe
     """With the paths of any node. A pod's cgroup is <the node's>/kubepods/<class>/pod<uid>."""
     settings = ground.folder / "kubelet.yaml"
     settings.write_text(yaml.safe_dump(_kubelet_settings(ground)))
-    (ground.folder / "resolv.conf").write_text(f"nameserver {HOST}\n")
     words = [
         # it would look for a cloud's registry, and wait for that
         *("env", "AWS_EC2_METADATA_DISABLED=true"),

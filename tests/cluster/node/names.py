@@ -77,9 +77,12 @@ class Names:
         return True
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Begin to answer; `follow` makes it know names."""
         self.daemon.start()
         self.daemon.wait(30)
+
+    def follow(self) -> None:
+        """From now on it answers for what the API server has."""
         for kind, read in (("Service", service_names), ("Endpoints", endpoint_names)):
             threading.Thread(
                 target=self._follow, args=(kind, read), name=f"names: {kind}", daemon=True
