@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MAX_COMM", "FirstSight"]
+from recorder.model.denial import MAX_COMM
 
-MAX_COMM = 15
-"""The kernel's TASK_COMM_LEN less its NUL."""
+__all__ = ["FirstSight"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
