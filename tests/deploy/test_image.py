@@ -72,7 +72,9 @@ def test_same_input_same_layers(recipes: Recipes, image: Artefact, archive: Arch
     (other / "recorder/kernel/objects").mkdir(exist_ok=True)
     (other / "recorder/kernel/objects/stale.bpf.o").write_bytes(b"not of this source")
     try:
-        recipes.storage.build(AGAIN, "--no-cache=true", "--build-arg", "APT_CONFIG=/run/secrets/apt.conf", root=other)
+        recipes.storage.build(
+            AGAIN, "--no-cache=true", "--build-arg", "APT_CONFIG=/run/secrets/apt.conf", root=other
+        )
         recipes.storage.save(AGAIN, tmp_path / "again.tar")
     finally:
         recipes.storage.remove(AGAIN)

@@ -66,7 +66,9 @@ class Storage:
 
     def has(self, name: str) -> bool:
         """Whether an image of that name is there."""
-        return name.encode() in run_tool(*self.words, "images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        return (
+            name.encode() in run_tool(*self.words, "images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        )
 
     def import_base(self, tar: Path, key: str) -> None:
         """The base under its name, unless it is there from the same."""

@@ -22,7 +22,9 @@ def fetch_tools(apt_folder: Path, folder: Path) -> Mapping[str, Any]:
     trouble = apt.update()
     newest = apt.newest(TOOLS)
     if set(newest) != set(TOOLS):
-        raise BuildError(f"{SUITE} has only {', '.join(newest) or 'nothing'} of {', '.join(TOOLS)}\n{trouble}")
+        raise BuildError(
+            f"{SUITE} has only {', '.join(newest) or 'nothing'} of {', '.join(TOOLS)}\n{trouble}"
+        )
     for package in apt.download(newest.values(), folder):
         run_tool("dpkg-deb", "-x", package, folder / "unpacked")
         package.unlink()
