@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from recorder.model.first_sight import MAX_COMM
+
 __all__ = [
     "MAX_DENIALS",
     "MAX_DENIAL_BYTES",
@@ -30,9 +32,6 @@ MAX_DENIALS = 512
 MAX_DENIAL_BYTES = 96 << 10
 """Sum of `DenialKey.size` in one observation, to which its source keeps. A join does not: what is left out
 would depend on the order of joins."""
-
-MAX_COMM = 15
-"""The kernel's TASK_COMM_LEN less its NUL."""
 
 
 class Verdict(StrEnum):

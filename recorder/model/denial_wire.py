@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from recorder.model.denial import (
-    MAX_COMM,
     MAX_DENIALS,
     AppArmorDenial,
     DenialCount,
@@ -16,6 +15,7 @@ from recorder.model.denial import (
     Text,
 )
 from recorder.model.errors import InvalidRecord
+from recorder.model.first_sight import MAX_COMM
 from recorder.record.v1 import record_pb2 as pb
 
 __all__ = ["MAX_TEXT", "from_denials", "to_denials"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recorder.model.denial import MAX_COMM
+__all__ = ["MAX_COMM", "FirstSight"]
 
-__all__ = ["FirstSight"]
+MAX_COMM = 15
+"""The kernel's TASK_COMM_LEN less its NUL."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

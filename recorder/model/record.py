@@ -14,8 +14,8 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from recorder.model.denial import MAX_COMM, MAX_DENIALS, DenialCount, DenialKey
-from recorder.model.first_sight import FirstSight
+from recorder.model.denial import MAX_DENIALS, DenialCount, DenialKey
+from recorder.model.first_sight import MAX_COMM, FirstSight
 from recorder.model.ledger import Ledger, Verdict
 from recorder.model.numbers import Numbers
 

@@ -12,10 +12,8 @@ from typing import Any
 
 import pytest
 
-from recorder import __version__
-from tests.deploy.build.image import EPOCH, ROOT, Storage
-from tests.deploy.build.recipe import NAME, Recipes
-from tests.guest.build.tool import run_tool
+from tests.deploy.build.image import ROOT
+from tests.deploy.build.recipe import Recipes
 from tests.guest.cache import Artefact
 
 AGAIN = "localhost/profile-recorder:again"

@@ -66,9 +66,8 @@ class Storage:
 
     def has(self, name: str) -> bool:
         """Whether an image of that name is there."""
-        return (
-            name.encode() in run_tool(*self.words, "images", "--format", "{{.Repository}}:{{.Tag}}").split()
-        )
+        images = run_tool(*self.words, "images", "--format", "{{.Repository}}:{{.Tag}}")
+        return name.encode() in images.split()
 
     def import_base(self, tar: Path, key: str) -> None:
         """The base under its name, unless it is there from the same."""
