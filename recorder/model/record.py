@@ -14,6 +14,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from recorder.model.accesses import Accesses
 from recorder.model.denial import MAX_DENIALS, DenialCount, DenialKey
 from recorder.model.first_sight import MAX_COMM, FirstSight
 from recorder.model.ledger import Ledger, Verdict
@@ -185,6 +186,7 @@ class Observation:
     wall_offset_ns: int = 0
     ended: bool = False
     denials: Mapping[DenialKey, DenialCount] = field(default_factory=dict)
+    accesses: Accesses = Accesses()
 
     def __post_init__(self) -> None:
         calls = {CallKey(*key): numbers for key, numbers in sorted(self.calls.items(), key=_key) if numbers}
@@ -223,6 +225,7 @@ class Observation:
             wall_offset_ns=max(_known(self.wall_offset_ns, other.wall_offset_ns), default=0),
             ended=self.ended or other.ended,
             denials=denials,
+            accesses=self.accesses.join(other.accesses),
         )
 
 
