@@ -78,6 +78,17 @@ class Fields:
             raise InvalidProfile(f"{self.at(name)}: expected true or false, got {_shown(value)}")
         return value
 
+    def objects(self) -> dict[str, Fields]:
+        """Return all fields that are left, each an object, by name."""
+        return {name: self.child(name) for name in self._names()}
+
+    def lists(self) -> dict[str, tuple[str, ...]]:
+        """Return all fields that are left, each a list of strings, by name."""
+        return {name: self.texts(name) for name in self._names()}
+
+    def _names(self) -> list[str]:
+        return [_text(name, f"a key of {self.path}") for name in self._left]
+
     def children(self, name: str) -> list[Fields]:
         """Return a list of objects; empty if absent."""
         return [Fields(each, f"{self.at(name)}[{n}]") for n, each in enumerate(self._list(name))]
