@@ -154,7 +154,7 @@ CAUSES: Mapping[str, Cause] = _table(
         Cause(
             "domain_enforcing",
             Severity.LOSS,
-            "SELinux enforced its policy while it was recorded: what would have come after a denial is missing",
+            "SELinux enforced its policy meanwhile: what would have come after a denial is missing",
             "set a permissive type in the pod (seLinuxOptions.type), and record again",
         ),
         Cause(

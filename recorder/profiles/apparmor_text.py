@@ -23,7 +23,7 @@ from recorder.profiles.apparmor_rules import AppArmorRules
 from recorder.profiles.glob import Glob, Token
 from recorder.profiles.path_tree import PathRule, Permission
 
-__all__ = ["FLAGS", "glob_text", "path_rule_text", "quoted", "to_text"]
+__all__ = ["FLAGS", "glob_text", "path_rule_text", "quoted", "rule_lines", "to_text"]
 
 FLAGS: Final = ("attach_disconnected", "mediate_deleted")
 """The flags of every profile: those that Kubernetes' installer of AppArmorProfile objects sets, too."""
@@ -65,10 +65,22 @@ def to_text(rules: AppArmorRules, name: str, *, complain: bool = False, base: bo
     return "\n".join(lines) + "\n"
 
 
+def rule_lines(rules: AppArmorRules) -> tuple[str, ...]:
+    """Return the rules alone, a line each, without indent."""
+    return tuple(line for block in _blocks(rules) for line in block)
+
+
 def _rules(rules: AppArmorRules) -> Iterator[str]:
     yield "# who starts a container may end it"
     yield "signal (receive) peer=unconfined,"
-    for block in (
+    for block in _blocks(rules):
+        if block:
+            yield ""
+            yield from block
+
+
+def _blocks(rules: AppArmorRules) -> tuple[list[str], ...]:
+    return (
         [f"capability {each}," for each in rules.capabilities],
         [f"network {each.family} {each.type}," for each in rules.networks],
         list(_unix(rules)),
@@ -79,10 +91,7 @@ def _rules(rules: AppArmorRules) -> Iterator[str]:
         [f"link {glob_text(each.name)} -> {glob_text(each.target)}," for each in rules.links],
         list(_newer(rules)),
         [f"# not in here: {quoted(each.encode())[1:-1]}" for each in rules.left_out],
-    ):
-        if block:
-            yield ""
-            yield from block
+    )
 
 
 def _paths(rules: AppArmorRules) -> Iterator[str]:
