@@ -44,6 +44,9 @@ packages_cluster=(
 	golang-1.19-go=/usr/lib/go-1.19/bin/go
 	"debian-archive-keyring=/usr/share/keyrings/debian-archive-keyring.gpg"
 	etcd-server=etcd kubernetes-client=kubectl openssl=openssl
+	containerd=containerd runc=runc crun=crun busybox-static=busybox
+	containernetworking-plugins="/usr/lib/cni/bridge|/opt/cni/bin/bridge"
+	iptables=iptables conntrack=conntrack dnsmasq-base=dnsmasq iproute2=ip util-linux=nsenter
 	mmdebstrap=mmdebstrap podman=podman conmon=conmon
 )
 packages_image=("podman=podman|buildah" git=git)

@@ -183,6 +183,19 @@ CAUSES: Mapping[str, Cause] = _table(
             "none is needed: the workload may hold some calls of the set-up",
         ),
         Cause(
+            "denials_unwatched",
+            Severity.NOTE,
+            "denials were asked for, and a part of them was not looked for: of seccomp filters, or of"
+            " AppArmor and SELinux; provenance.denials says whose were",
+            "see recorder check, or the agent's log, for the reason",
+        ),
+        Cause(
+            "denials_late",
+            Severity.NOTE,
+            "denials were asked for after the recording had begun: earlier ones are missing",
+            "ask for denials from the beginning",
+        ),
+        Cause(
             "denials_full",
             Severity.NOTE,
             "there were more different denials than are kept: the further ones are missing, or only counted",
