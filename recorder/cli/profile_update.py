@@ -23,9 +23,10 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "profile update",
         help="add to a profile what it denied",
-        description="Add to a profile (AppArmorProfile or SelinuxProfile YAML, or AppArmor's text) exactly "
-        "what a record says that it denied, or would have denied in complain mode (recorder record --kind "
-        "denials -f record). What is added is shown as + lines, and what is not added with the reason.",
+        description="Add to a profile (AppArmorProfile, SelinuxProfile or SeccompProfile YAML, or AppArmor's "
+        "text) exactly what a record says that it denied, or would have denied in complain mode (made by: "
+        "recorder record --kind denials -f record). What is added is shown as + lines, and what is not with "
+        "the reason.",
     )
     parser.add_argument("profile", metavar="PROFILE", help="a file; it is replaced, unless -o is given")
     parser.add_argument(
@@ -69,8 +70,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _completed(text: str, record: Record, domain: str) -> tuple[Completion[Any], str]:
-    from recorder.profiles import apparmor_yaml, selinux_yaml
-    from recorder.profiles.completion import completed_apparmor, completed_selinux, completed_text
+    from recorder.profiles import apparmor_yaml, seccomp_yaml, selinux_yaml
+    from recorder.profiles.completion import (
+        completed_apparmor,
+        completed_seccomp,
+        completed_selinux,
+        completed_text,
+    )
 
     kind = _kind(text)
     if kind == apparmor_yaml.KIND:
@@ -79,6 +85,9 @@ def _completed(text: str, record: Record, domain: str) -> tuple[Completion[Any],
     if kind == selinux_yaml.KIND:
         selinux = completed_selinux(selinux_yaml.from_yaml(text), record, domain)
         return selinux, selinux_yaml.to_yaml(selinux.profile)
+    if kind == seccomp_yaml.KIND:
+        seccomp = completed_seccomp(seccomp_yaml.from_yaml(text), record)
+        return seccomp, seccomp_yaml.to_yaml(seccomp.profile)
     if kind:
         raise InvalidProfile(
             f"profiles of kind {kind} are not completed: AppArmorProfile and SelinuxProfile are"

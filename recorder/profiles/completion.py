@@ -8,17 +8,21 @@ from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from recorder.model.errors import InvalidProfile, InvalidRecord
-from recorder.model.record import Record
+from recorder.model.record import Outcome, Phase, Record
+from recorder.model.syscall import syscall_name
 from recorder.profiles.apparmor_profile import AppArmorProfile, plain_glob, plain_text, shown, unsayable
 from recorder.profiles.apparmor_rules import AppArmorRules, apparmor_rules
 from recorder.profiles.apparmor_text import rule_lines
 from recorder.profiles.denied_accesses import denied_accesses
 from recorder.profiles.glob import Glob
+from recorder.profiles.names import spell
 from recorder.profiles.path_tree import NOTHING, PathRule, Permission, Thresholds
+from recorder.profiles.seccomp_profile import ALLOW, Rule, SeccompProfile
 from recorder.profiles.selinux_rules import selinux_rules
 from recorder.profiles.selinux_yaml import SelinuxProfile, needs_a_human
 
-__all__ = ["Completion", "completed_apparmor", "completed_selinux", "completed_text", "text_profile"]
+__all__ = ["Completion", "completed_apparmor", "completed_seccomp", "completed_selinux", "completed_text"]
+__all__ += ["text_profile"]
 
 # Patterns for what is never the same twice, and no others: nothing is added that was not denied.
 _EXACT: Final = Thresholds({b"/": 0})
@@ -100,6 +104,47 @@ def completed_selinux(
                 added.append(f"{key[0]} {key[1]}: {name}")
     changed = replace(profile, allow={key: tuple(sorted(names)) for key, names in allow.items()})
     return Completion(changed, tuple(added), (*needs_a_human(rules), *rules.left_out))
+
+
+def completed_seccomp(profile: SeccompProfile, record: Record) -> Completion[SeccompProfile]:
+    """Return a profile that allows what the workload called, or was refused, and it did not allow.
+
+    Names go into its first rule that allows without conditions. A call of an ABI that it does not
+    list is left out: the ABI is a decision of its own.
+    """
+    needed: set[str] = set()
+    left_out: set[str] = set()
+    for outcome in (Outcome.ALLOWED, Outcome.DENIED):
+        for abi, numbers in record.calls(Phase.WORKLOAD, outcome).items():
+            for number in numbers:
+                name = syscall_name(abi, number)
+                if name is None:
+                    left_out.add(f"{spell(abi, number)}: no call that has a name here")
+                elif profile.abis and abi not in profile.abis:
+                    left_out.add(f"{spell(abi, number)}: the profile does not list that architecture")
+                else:
+                    needed.add(name)
+    if not needed and not left_out:
+        raise InvalidRecord("the record has no call of the workload: record it again, from its start")
+    rules = list(profile.rules)
+    place = next((n for n, rule in enumerate(rules) if rule.action == ALLOW and not rule.args), len(rules))
+    first = rules[place] if place < len(rules) else Rule((), ALLOW)
+    # Of the rules without conditions that name a call the first decides.
+    before = {name for rule in rules[:place] if not rule.args for name in rule.names}
+    decided = {
+        name for rule in rules if rule.action == ALLOW and not rule.args for name in rule.names
+    } - before
+    left_out |= {f"{name}: a rule before the one that allows decides it" for name in needed & before}
+    added = sorted(needed - decided - before)
+    if added:
+        rules[place : place + 1] = [replace(first, names=tuple(sorted({*first.names, *added})))]
+        rules[place + 1 :] = [
+            replace(rule, names=kept)
+            for rule in rules[place + 1 :]
+            if (kept := tuple(name for name in rule.names if rule.args or name not in added))
+        ]
+    changed = replace(profile, rules=tuple(rules))
+    return Completion(changed, tuple(f"{ALLOW}: {name}" for name in added), tuple(sorted(left_out)))
 
 
 _PROFILE: Final = re.compile(r'^[ \t]*(?:profile[ \t]+)?(?P<name>"[^"]+"|[^\s"{}#]+)[^\n{}#]*\{[ \t]*$', re.M)

@@ -127,7 +127,7 @@ single = globs.filter(lambda each: "//" not in glob_text(each))
 
 
 @given(st.lists(single, min_size=1, max_size=8))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_patterns_are_what_the_parser_makes_of_them(patterns):
     """The expressions that apparmor_parser prints match what the tests' own reading of globs matches."""
     text = "profile x {\n" + "".join(f"  {glob_text(each)} r,\n" for each in patterns) + "}\n"

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from recorder.model.abi import Abi
 from recorder.model.denial import (
     AppArmorDenial,
     DenialCount,
@@ -14,17 +15,21 @@ from recorder.model.denial import (
     Text,
 )
 from recorder.model.errors import InvalidProfile, InvalidRecord
-from recorder.model.record import Observation, Record, Source
+from recorder.model.numbers import Numbers
+from recorder.model.record import CallKey, Observation, Outcome, Phase, Record, Source
+from recorder.model.syscall import syscall_number
 from recorder.profiles.apparmor_profile import AppArmorProfile, abstract_profile
 from recorder.profiles.apparmor_rules import apparmor_rules
 from recorder.profiles.apparmor_text import to_text
 from recorder.profiles.apparmor_yaml import to_yaml
 from recorder.profiles.completion import (
     completed_apparmor,
+    completed_seccomp,
     completed_selinux,
     completed_text,
     text_profile,
 )
+from recorder.profiles.seccomp_profile import ALLOW, ERRNO, Rule, SeccompProfile
 from recorder.profiles.selinux_yaml import SelinuxProfile
 from tests.unit.profiles.accessed import files
 from tests.unit.profiles.test_selinux import avc
@@ -239,3 +244,39 @@ def test_selinux_objects():
     assert len(done.left_out) == 2
     with pytest.raises(InvalidProfile, match=re.escape("mail.process")):
         completed_selinux(SelinuxProfile("mail"), seen)
+
+
+def called(allowed="", denied="", abi=Abi.X86_64):
+    sets = {}
+    for outcome, names in ((Outcome.ALLOWED, allowed), (Outcome.DENIED, denied)):
+        numbers = Numbers.of(syscall_number(abi, name) for name in names.split())
+        sets[CallKey(abi, Phase.WORKLOAD, outcome)] = numbers
+    return Record((Observation(Source("n", "b", 1, 1), calls=sets),))
+
+
+def test_seccomp_profiles():
+    """What was refused, or called meanwhile, is allowed, and taken from the rules that refuse it."""
+    before = SeccompProfile(
+        "web",
+        ERRNO,
+        ("SCMP_ARCH_X86_64",),
+        (Rule(("read",), ALLOW), Rule(("clone3", "statx"), ERRNO, 38)),
+    )
+    done = completed_seccomp(before, called("read write", "statx").join(called()))
+    assert done.added == ("SCMP_ACT_ALLOW: statx", "SCMP_ACT_ALLOW: write")
+    assert done.profile.rules == (Rule(("read", "statx", "write"), ALLOW), Rule(("clone3",), ERRNO, 38))
+    assert completed_seccomp(done.profile, called("read write", "statx")).added == ()
+
+
+def test_seccomp_of_another_architecture_and_of_a_rule_that_decides_first():
+    """Neither is guessed over; both are said."""
+    rules = (Rule(("mount",), ERRNO, 1), Rule(("read",), ALLOW))
+    before = SeccompProfile("web", ERRNO, ("SCMP_ARCH_X86_64",), rules)
+    foreign = completed_seccomp(before, called(denied="getpid", abi=Abi.I386))
+    assert (foreign.added, foreign.profile) == ((), before)
+    assert foreign.left_out == ("i386:getpid: the profile does not list that architecture",)
+    decided = completed_seccomp(before, called(denied="mount"))
+    assert decided.added == ()
+    assert decided.left_out == ("mount: a rule before the one that allows decides it",)
+    with pytest.raises(InvalidRecord):
+        completed_seccomp(before, Record())
