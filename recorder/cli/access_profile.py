@@ -43,6 +43,7 @@ def access_profile(record: Record, name: str, options: argparse.Namespace) -> st
 def _apparmor(record: Record, name: str, options: argparse.Namespace) -> str:
     from dataclasses import replace
 
+    from recorder.profiles.annotations import provenance_annotations
     from recorder.profiles.apparmor_annotations import apparmor_annotations, explanation
     from recorder.profiles.apparmor_profile import abstract_profile
     from recorder.profiles.apparmor_rules import apparmor_rules
@@ -60,7 +61,11 @@ def _apparmor(record: Record, name: str, options: argparse.Namespace) -> str:
         text = to_yaml(replace(profile, annotations=apparmor_annotations(record, rules, profile)))
         warnings = profile.warnings
     else:
-        text, warnings = to_text(rules, name), rules.left_out
+        about = provenance_annotations(record, record.ledger) | {
+            "refused-capabilities": ",".join(rules.refused),
+            "policy": "abstractions/base; libraries as they were mapped",
+        }
+        text, warnings = to_text(rules, name, about=about), rules.left_out
     for each in explanation(rules) if options.explain else ():
         print(f"recorder: pattern: {each}", file=sys.stderr)
     _warn(warnings)
@@ -68,12 +73,16 @@ def _apparmor(record: Record, name: str, options: argparse.Namespace) -> str:
 
 
 def _selinux(record: Record, name: str, options: argparse.Namespace) -> str:
+    from recorder.profiles.annotations import provenance_annotations
     from recorder.profiles.selinux_cil import to_cil
     from recorder.profiles.selinux_rules import selinux_rules
     from recorder.profiles.selinux_yaml import build, needs_a_human, to_yaml
 
     rules = selinux_rules(record, options.domain)
-    text = to_cil(rules, name) if options.format == "cil" else to_yaml(build(rules, record, name))
+    if options.format == "cil":
+        text = to_cil(rules, name, about=provenance_annotations(record, rules.ledger))
+    else:
+        text = to_yaml(build(rules, record, name))
     if rules.enforced:
         cause = CAUSES["domain_enforcing"]
         _warn([f"lossy: {cause.name} {rules.enforced}: {cause.meaning}; {cause.remedy}"])

@@ -6,7 +6,8 @@ policy without the abi of AppArmor 4 is not asked about them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from recorder.model.access import (
@@ -23,11 +24,12 @@ from recorder.profiles.apparmor_rules import AppArmorRules
 from recorder.profiles.glob import Glob, Token
 from recorder.profiles.path_tree import PathRule, Permission
 
-__all__ = ["FLAGS", "glob_text", "path_rule_text", "quoted", "rule_lines", "to_text"]
+__all__ = ["FLAGS", "comments", "glob_text", "path_rule_text", "quoted", "rule_lines", "to_text"]
 
 FLAGS: Final = ("attach_disconnected", "mediate_deleted")
 """The flags of every profile: those that Kubernetes' installer of AppArmorProfile objects sets, too."""
 
+EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 _LETTERS: Final = (
     (Permission.READ, "r"),
     (Permission.WRITE, "w"),
@@ -48,13 +50,22 @@ _PROPAGATIONS: Final = {0x20000: "unbindable", 0x40000: "private", 0x80000: "sla
 _NO_OPTION: Final = 0x8000  # MS_SILENT: mount rules do not look at it
 
 
-def to_text(rules: AppArmorRules, name: str, *, complain: bool = False, base: bool = True) -> str:
+def to_text(
+    rules: AppArmorRules,
+    name: str,
+    *,
+    about: Mapping[str, str] = EMPTY,
+    complain: bool = False,
+    base: bool = True,
+) -> str:
     """Return a profile's text, ASCII: the same rules give the same bytes.
 
-    base: it includes abstractions/base, which every program with a C library needs some of.
+    about: how it came to be, as comments; base: it includes abstractions/base, which every program
+    with a C library needs some of.
     """
     flags = (*FLAGS, "complain") if complain else FLAGS
     lines = [
+        *comments(about),
         "include <tunables/global>",
         "",
         f"profile {name} flags=({','.join(flags)}) {{",
@@ -63,6 +74,13 @@ def to_text(rules: AppArmorRules, name: str, *, complain: bool = False, base: bo
         "}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def comments(about: Mapping[str, str]) -> Iterator[str]:
+    """Yield a comment for each value that is not empty; texts may come from other machines."""
+    for key, value in sorted(about.items()):
+        if value:
+            yield f"# {key}: {quoted(value.encode())[1:-1]}"
 
 
 def rule_lines(rules: AppArmorRules) -> tuple[str, ...]:

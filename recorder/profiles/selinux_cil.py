@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
+from recorder.profiles.apparmor_text import EMPTY, comments
 from recorder.profiles.selinux_rules import SELF, SelinuxRules
 
 __all__ = ["block_name", "to_cil"]
@@ -13,13 +14,17 @@ __all__ = ["block_name", "to_cil"]
 _NO_SYMBOL: Final = re.compile(r"[^A-Za-z0-9_]")
 
 
-def to_cil(rules: SelinuxRules, name: str, *, inherit: str = "container") -> str:
+def to_cil(
+    rules: SelinuxRules, name: str, *, about: Mapping[str, str] = EMPTY, inherit: str = "container"
+) -> str:
     """Return the text, ASCII: the same rules give the same bytes.
 
     The type of the process is `NAME.process`, with `_` for what is no letter or digit in the name.
-    inherit: a block that it begins with, which defines `process`; empty: none, and it is defined here.
+    about: how it came to be, as comments. inherit: a block that it begins with, which defines `process`;
+    empty: none, and it is defined here.
     """
-    lines = [f"(block {block_name(name)}"]
+    lines = [f"; {each[2:]}" for each in comments(about)]
+    lines += [f"(block {block_name(name)}"]
     if inherit:
         lines.append(f"  (blockinherit {inherit})")
     else:

@@ -32,6 +32,8 @@ def test_text_loads(recorder_cli, record):
     done = recorder_cli.run("profile", "-f", "apparmor-text", record)
     assert done.returncode == 0, done.stderr
     assert b'"/bin/sh" ix,  # 2 of 2' in done.stdout
+    assert b"# verdict: complete\n" in done.stdout
+    assert b"# policy: abstractions/base; libraries as they were mapped\n" in done.stdout
     command = ["apparmor_parser", "-Q", "-K", "--skip-kernel-load", "-N"]
     assert subprocess.run(command, input=done.stdout, capture_output=True, check=True).stdout == b"web\n"
 

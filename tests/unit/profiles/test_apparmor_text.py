@@ -291,3 +291,13 @@ def test_a_whole_profile_loads():
 def test_a_pattern_is_one_line(glob):
     """Whatever is in it."""
     assert "\n" not in glob_text(Glob((*glob.tokens, *b'\n"')))
+
+
+def test_how_it_came_to_be_stands_above_it():
+    """A line for each, whatever another machine says of itself."""
+    rules = apparmor_rules([files("r /etc/hosts")])
+    text = to_text(
+        rules, "x", about={"verdict": "complete", "kernel": "6\n/** rwix,", "runtime": ""}, base=False
+    )
+    assert text.splitlines()[:2] == ["# kernel: 6\\012/\\*\\* rwix,", "# verdict: complete"]
+    assert parsed(text, "-N").split() == ["x"]

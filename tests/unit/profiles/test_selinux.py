@@ -131,6 +131,13 @@ def test_cil_compiles(tmp_path, inherit):
     ]
 
 
+def test_how_it_came_to_be_stands_above_it(tmp_path):
+    """As comments, which the compiler skips."""
+    text = to_cil(selinux_rules(record(*WEB)), "web", about={"verdict": "complete", "kernel": "6\n)"})
+    assert text.splitlines()[:2] == ["; kernel: 6\\012)", "; verdict: complete"]
+    assert compiled(text, tmp_path) == (True, "")
+
+
 def test_the_compiler_is_asked(tmp_path):
     """A type that the policy lacks is an error of secilc: the test above would see one."""
     text = to_cil(selinux_rules(record(avc("web_t", "nowhere_t", "file", "read"))), "web")
