@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-guest test-cluster test-full lint type bpf proto bench guests cluster clean
+.PHONY: help setup demo test test-guest test-cluster test-full lint type bpf proto bench guests cluster image clean
 
 PYTHON := .venv/bin/python
 # Repetition counts of the tests: 1 = all of them. Every kind of case runs at any scale.
@@ -44,14 +44,15 @@ guests: ## build what test guests need, outside the checkout (x86-64, root); REF
 	@$(PYTHON) -m tests.guest build $(if $(REFRESH),--refresh) $(if $(VERIFY),--verify)
 
 test-guest: guests bpf ## the tests that run in guests with Debian's kernels
-	TEST_SCALE=$(TEST_SCALE) $(PYTHON) -m pytest tests/guest $(PYTEST_ARGS)
+	TEST_SCALE=$(TEST_SCALE) scripts/test.sh tests/guest $(PYTEST_ARGS)
 
-cluster: ## build the API server that tests talk to, outside the checkout (x86-64); VERIFY=1: read all
+cluster: ## build what tests of a cluster need: API server, image, tools; outside the checkout (x86-64, root); VERIFY=1: read all
 	@scripts/setup.sh cluster
 	@$(PYTHON) -m tests.cluster build $(if $(VERIFY),--verify)
+	@$(PYTHON) -m tests.deploy build
 
-test-cluster: cluster bpf ## the tests against a real API server
-	TEST_SCALE=$(TEST_SCALE) $(PYTHON) -m pytest tests/cluster $(PYTEST_ARGS)
+test-cluster: cluster bpf ## the tests against a real API server, and those of the image and the manifests
+	TEST_SCALE=$(TEST_SCALE) scripts/test.sh tests/cluster tests/deploy $(PYTEST_ARGS)
 
 lint: setup ## ruff, formatting, who may import whom
 	.venv/bin/ruff check .
@@ -81,6 +82,10 @@ bench: setup bpf ## what a recorded system call costs, an idle agent, and a coll
 	$(PYTHON) -m benchmarks.start_cost
 	$(PYTHON) -m benchmarks.agent_idle
 	$(PYTHON) -m benchmarks.collector_load --agents 100 200 --seconds 10
+
+image: ## the container image, localhost/profile-recorder or IMAGE; TARGET=bcc: for nodes without BTF
+	@scripts/setup.sh image
+	@TARGET=$(or $(TARGET),runtime) scripts/build_image.sh $(IMAGE)
 
 clean: ## remove what was built; .venv stays
 	rm -rf build recorder/kernel/objects/bcc recorder/kernel/objects/*.o recorder/kernel/objects/*.new .pytest_cache .mypy_cache .ruff_cache \

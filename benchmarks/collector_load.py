@@ -239,6 +239,10 @@ def _until(what: Callable[[], object], every: float = 0.2) -> float:
     return time.monotonic()
 
 
+def _say(figures: Figures, what: str) -> None:
+    print(f"{figures.agents:,} agents: {what}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def _running(count: int, certificates: Path, workloads: int) -> Iterator[tuple[Collector, Agents]]:
     with ExitStack() as stack:
@@ -267,17 +271,21 @@ def measure(count: int, certificates: Path, options: argparse.Namespace) -> Figu
 
 
 def _first(figures: Figures, collector: Collector, agents: Agents, process: Process) -> None:
+    _say(figures, "connecting")
     began = time.monotonic()
     agents.ask("connect")
     figures.connected = _until(lambda: collector.lives() and agents.state()[0] == agents.count) - began
     figures.connected_rss = process.rss
+    _say(figures, f"connected in {figures.connected:.1f} s")
     began, cpu = time.monotonic(), process.cpu()
     agents.ask("begin")
     figures.first_stored = _until(lambda: collector.lives() and agents.state() == (agents.count, 0)) - began
+    _say(figures, f"all stored in {figures.first_stored:.1f} s")
     confirmed = 'store_confirmations{confirmation="confirmed"}'
     figures.first_confirmed = (
         _until(lambda: collector.metrics().get(confirmed, 0) >= figures.containers, 1.0) - began
     )
+    _say(figures, f"all confirmed in {figures.first_confirmed:.1f} s")
     figures.first_rss, figures.first_cpu = process.rss, process.cpu() - cpu
 
 
@@ -329,6 +337,7 @@ def _lags(figures: Figures, found: Sequence[tuple[float, float]]) -> None:
 
 
 def _again(figures: Figures, collector: Collector, agents: Agents) -> None:
+    _say(figures, f"measured for {figures.seconds:.0f} s; the collector is killed now")
     collector.end(signal.SIGKILL)
     _until(lambda: agents.state()[0] == 0)
     began = time.monotonic()
@@ -420,7 +429,6 @@ def main() -> int:
         LoadCertificates(certificates).make(max(options.agents))
         for count in options.agents:
             found.append(measure(count, certificates, options))
-            print(f"{count:,} agents: measured", file=sys.stderr, flush=True)
             # the next one may take long, and fail
             figures = {"settings": settings, "figures": [asdict(each) for each in found]}
             report.write(options.output, "collector_load", figures)

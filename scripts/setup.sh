@@ -1,7 +1,7 @@
 #!/bin/bash
 # Sets up a checkout: system packages, the virtual environment .venv, the command .venv/bin/recorder.
 #
-#   scripts/setup.sh [build] [demo] [test] [guest] [cluster]   which groups of packages; without one, the first three
+#   scripts/setup.sh [build] [demo] [test] [guest] [cluster] [image]   which groups of packages; without one, the first three
 #
 # On Debian 12 as root it installs with apt what is missing. Elsewhere, or as another
 # user, it installs no system package: if all is there it goes on, else it says what is missing.
@@ -43,7 +43,9 @@ packages_cluster=(
 	golang-1.19-go=/usr/lib/go-1.19/bin/go
 	"debian-archive-keyring=/usr/share/keyrings/debian-archive-keyring.gpg"
 	etcd-server=etcd kubernetes-client=kubectl openssl=openssl
+	mmdebstrap=mmdebstrap podman=podman conmon=conmon
 )
+packages_image=("podman=podman|buildah" git=git)
 
 say() { echo "setup: $*" >&2; }
 
@@ -164,8 +166,8 @@ current() { [ -x .venv/bin/recorder ] && [ -r "$STAMPS/$1" ] && [ "$(<"$STAMPS/$
 todo=()
 for group in build "$@"; do
 	case $group in
-	build | demo | test | guest | cluster) ;;
-	*) fail "unknown group $group (build, demo, test, guest, cluster)" ;;
+	build | demo | test | guest | cluster | image) ;;
+	*) fail "unknown group $group (build, demo, test, guest, cluster, image)" ;;
 	esac
 	current "$group" || todo+=("$group")
 done

@@ -7,6 +7,8 @@
 #   scripts/test.sh [PYTEST_ARGUMENT...]     an argument that is a path: that alone, in one process
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=scripts/again.sh
+. scripts/again.sh
 
 PYTEST=(.venv/bin/python -m pytest -q)
 AGENTS=(
@@ -15,28 +17,41 @@ AGENTS=(
 )
 SPEAKING=(tests/cli tests/unit/containers tests/unit/rpc)
 
+caches=$(mktemp -d)
+trap 'rm -rf "$caches"' EXIT
+
 for argument; do
 	if [ -e "${argument%%::*}" ]; then
-		exec "${PYTEST[@]}" "$@"
+		"${PYTEST[@]}" -o "cache_dir=$caches/one" "$@"
+		again $? "$caches/one" "${PYTEST[@]}" "$@"
+		exit
 	fi
 done
 
-ignored=()
+agents=("${PYTEST[@]}" "${AGENTS[@]}" "$@")
+speaking=("${PYTEST[@]}" "${SPEAKING[@]}" "$@")
+rest=("${PYTEST[@]}" "$@")
 for path in "${AGENTS[@]}" "${SPEAKING[@]}"; do
-	ignored+=("--ignore=$path")
+	rest+=("--ignore=$path")
 done
-logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
-"${PYTEST[@]}" "${AGENTS[@]}" "$@" >"$logs/agents" 2>&1 &
-agents=$!
-"${PYTEST[@]}" "${SPEAKING[@]}" "$@" >"$logs/speaking" 2>&1 &
-speaking=$!
-trap 'kill "$agents" "$speaking" 2>/dev/null; rm -rf "$logs"' INT TERM
-"${PYTEST[@]}" "${ignored[@]}" "$@"
-rest=$?
-wait "$speaking"
-other=$?
-wait "$agents"
-status=$?
-cat "$logs/speaking" "$logs/agents"
-[ "$rest" = 0 ] && [ "$other" = 0 ] && [ "$status" = 0 ]
+
+"${agents[@]}" -o "cache_dir=$caches/agents" >"$caches/agents.log" 2>&1 &
+agents_pid=$!
+"${speaking[@]}" -o "cache_dir=$caches/speaking" >"$caches/speaking.log" 2>&1 &
+speaking_pid=$!
+trap 'kill "$agents_pid" "$speaking_pid" 2>/dev/null; rm -rf "$caches"' INT TERM
+"${rest[@]}" -o "cache_dir=$caches/rest"
+rest_status=$?
+wait "$speaking_pid"
+speaking_status=$?
+wait "$agents_pid"
+agents_status=$?
+cat "$caches/speaking.log" "$caches/agents.log"
+
+again "$rest_status" "$caches/rest" "${rest[@]}"
+rest_status=$?
+again "$speaking_status" "$caches/speaking" "${speaking[@]}"
+speaking_status=$?
+again "$agents_status" "$caches/agents" "${agents[@]}"
+agents_status=$?
+[ "$rest_status" = 0 ] && [ "$speaking_status" = 0 ] && [ "$agents_status" = 0 ]

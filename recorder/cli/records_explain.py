@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from recorder.cli.container_name import container_name
 from recorder.cli.escape import escape, escape_comm
 from recorder.cli.records_seen import Group
 from recorder.cli.records_table import recording_name
+from recorder.cli.wall_time import utc
 from recorder.model.record import FirstSight, Observation, Outcome, Phase, SightKey
 from recorder.model.syscall import syscall_name
 from recorder.profiles.names import abi_label
@@ -47,7 +47,7 @@ def rows(group: Group) -> Iterator[tuple[str, ...]]:
                 abi_label(abi),
                 "denied" if outcome == Outcome.DENIED else "",
                 f"{len(call.seen)} of {total}",
-                _time(call.first[0]) if call.first else "",
+                utc(call.first[0]) if call.first else "",
                 escape_comm(call.first[1]) if call.first else "",
                 _containers(call.seen),
             )
@@ -76,14 +76,6 @@ def _wall(observation: Observation, sight: FirstSight) -> tuple[int, bytes] | No
     if not observation.wall_offset_ns:
         return None
     return (sight.time_ns + observation.wall_offset_ns, sight.comm)
-
-
-def _time(nanoseconds: int) -> str:
-    try:
-        moment = datetime.fromtimestamp(nanoseconds / 1e9, UTC)
-    except (OverflowError, ValueError, OSError):
-        return ""  # a node's clock that shows no year that there is
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _containers(seen: list[Observation]) -> str:

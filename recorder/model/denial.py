@@ -6,13 +6,35 @@ hold anything but NUL. Who shows them escapes them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
 
-__all__ = ["AppArmorDenial", "Denial", "Lack", "SelinuxDenial", "Sighting", "Text", "Verdict"]
+from recorder.model.first_sight import MAX_COMM
+
+__all__ = [
+    "MAX_DENIALS",
+    "MAX_DENIAL_BYTES",
+    "AppArmorDenial",
+    "Denial",
+    "DenialCount",
+    "DenialKey",
+    "Lack",
+    "SelinuxDenial",
+    "Sighting",
+    "Text",
+    "Verdict",
+]
+
+MAX_DENIALS = 512
+"""Different denials of one observation: those that come first in the order of their keys are kept."""
+
+MAX_DENIAL_BYTES = 96 << 10
+"""Sum of `DenialKey.size` in one observation, to which its source keeps. A join does not: what is left out
+would depend on the order of joins."""
 
 
-class Verdict(Enum):
+class Verdict(StrEnum):
     """What the module did."""
 
     DENIED = "denied"
@@ -27,7 +49,7 @@ class Verdict(Enum):
     """Denials of a container that had as many different ones as are kept: only their number is known."""
 
 
-class Lack(Enum):
+class Lack(StrEnum):
     """Why a denial is not all that the kernel knew."""
 
     UNREADABLE = "unreadable"
@@ -36,7 +58,7 @@ class Lack(Enum):
     PATH_CUT = "path_cut"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Text:
     """A text of the kernel's. length: bytes that it had there; content: those that were kept."""
 
@@ -49,7 +71,7 @@ class Text:
         return self.length > len(self.content)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Sighting:
     """Times are ns of CLOCK_BOOTTIME; a pid is a thread group's, in the kernel's own numbers.
 
@@ -59,6 +81,9 @@ class Sighting:
     time_ns: int
     pid: int
     comm: bytes
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "comm", bytes(self.comm).split(b"\0", 1)[0][:MAX_COMM])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +138,65 @@ class SelinuxDenial:
 
 
 @dataclass(frozen=True, slots=True)
+class DenialKey:
+    """All that makes a denial the one that it is. details is None for Verdict.REST.
+
+    verdict: a `Verdict`, or the word of a newer recorder.
+    """
+
+    verdict: str
+    details: AppArmorDenial | SelinuxDenial | None
+
+    @property
+    def module(self) -> str:
+        """Who denied it: `apparmor`, `selinux`; empty where that is not known."""
+        match self.details:
+            case AppArmorDenial():
+                return "apparmor"
+            case SelinuxDenial():
+                return "selinux"
+            case _:
+                return ""
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """What keys are sorted by: two that differ have two that differ."""
+        details = self.details
+        values = [getattr(details, each.name) for each in fields(details)] if details else []
+        return self.module, self.verdict, *((value is not None, value) for value in values)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in a message, about: those of its texts, and 100 for the rest."""
+        details = self.details
+        values = [getattr(details, each.name) for each in fields(details)] if details else []
+        return 100 + sum(len(value.content) for value in values if isinstance(value, Text))
+
+
+@dataclass(frozen=True, slots=True)
+class DenialCount:
+    """How often one denial came, and when. lacks: `Lack`s, or words of a newer recorder."""
+
+    count: int
+    first: Sighting
+    last: Sighting
+    lacks: frozenset[str] = frozenset()
+
+    def join(self, other: DenialCount) -> DenialCount:
+        """Return what two states of one source say together."""
+        return self._with(other, max(self.count, other.count))
+
+    def __add__(self, other: DenialCount) -> DenialCount:
+        """Return the total over different sources."""
+        return self._with(other, self.count + other.count)
+
+    def _with(self, other: DenialCount, count: int) -> DenialCount:
+        return DenialCount(
+            count, min(self.first, other.first), max(self.last, other.last), self.lacks | other.lacks
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Denial:
     """One denial of one cgroup, as often as it came. details is None for Verdict.REST."""
 
@@ -123,3 +207,13 @@ class Denial:
     first: Sighting
     last: Sighting
     lacks: frozenset[Lack] = frozenset()
+
+    @property
+    def key(self) -> DenialKey:
+        """Which one it is, in any cgroup."""
+        return DenialKey(self.verdict, self.details)
+
+    @property
+    def counted(self) -> DenialCount:
+        """How often it came."""
+        return DenialCount(self.count, self.first, self.last, frozenset(self.lacks))

@@ -13,4 +13,4 @@ class Kind(StrEnum):
     SYSCALLS = "syscalls"
     """The calls that are made."""
     DENIALS = "denials"
-    """The calls that a seccomp filter denies."""
+    """The calls that a seccomp filter denies, and what AppArmor or SELinux denies."""

@@ -170,6 +170,12 @@ CAUSES: Mapping[str, Cause] = _table(
             "calls of a task whose joining was not settled when they were read count as workload",
             "none is needed: the workload may hold some calls of the set-up",
         ),
+        Cause(
+            "denials_full",
+            Severity.NOTE,
+            "there were more different denials than are kept: the further ones are missing, or only counted",
+            "correct those that are known, and look again",
+        ),
     )
 )
 """All causes by name: losses first, then notes."""

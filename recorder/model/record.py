@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from recorder.model.denial import MAX_DENIALS, DenialCount, DenialKey
+from recorder.model.first_sight import MAX_COMM, FirstSight
 from recorder.model.ledger import Ledger, Verdict
 from recorder.model.numbers import Numbers
 
@@ -32,9 +34,6 @@ __all__ = [
     "SightKey",
     "Source",
 ]
-
-MAX_COMM = 15
-"""The kernel's TASK_COMM_LEN less its NUL."""
 
 
 class Phase(IntEnum):
@@ -66,20 +65,6 @@ class SightKey(NamedTuple):
     phase: int
     outcome: int
     number: int
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class FirstSight:
-    """When a number was first seen (ns, CLOCK_BOOTTIME) and by which task's comm.
-
-    `comm` ends before its first NUL and after 15 bytes.
-    """
-
-    time_ns: int
-    comm: bytes = b""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "comm", bytes(self.comm).split(b"\0", 1)[0][:MAX_COMM])
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -159,7 +144,8 @@ class Identity:
 class Provenance:
     """How the record was made; empty: not known.
 
-    kinds: what was looked for, comma-separated; empty: system calls alone.
+    kinds: what was looked for, comma-separated; empty: system calls alone. denials: whose
+    denials, and by what, comma-separated, such as `seccomp sys_exit, apparmor common_lsm_audit`.
     """
 
     recorder_version: str = ""
@@ -170,6 +156,7 @@ class Provenance:
     runtime: str = ""
     runtime_version: str = ""
     kinds: str = ""
+    denials: str = ""
 
     def join(self, other: Provenance) -> Provenance:
         """Return each field's set value, or the greater of two."""
@@ -179,8 +166,10 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One source's state. `calls` and `first_sights` are sorted; empty sets are dropped.
+    """One source's state. `calls`, `first_sights` and `denials` are sorted; empty sets are dropped.
 
+    denials: of AppArmor and SELinux. Of more than `MAX_DENIALS` those that come first are
+    kept, whatever the order of joins, and the ledger says so (`denials_full`).
     Times are ns of CLOCK_BOOTTIME on the source's node; `wall_offset_ns` added to
     one gives Unix time. 0 means that it is not known.
     """
@@ -195,12 +184,18 @@ class Observation:
     last_seen_ns: int = 0
     wall_offset_ns: int = 0
     ended: bool = False
+    denials: Mapping[DenialKey, DenialCount] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         calls = {CallKey(*key): numbers for key, numbers in sorted(self.calls.items(), key=_key) if numbers}
         sights = {SightKey(*key): sight for key, sight in sorted(self.first_sights.items(), key=_key)}
         object.__setattr__(self, "calls", MappingProxyType(calls))
         object.__setattr__(self, "first_sights", MappingProxyType(sights))
+        if len(self.denials) > MAX_DENIALS:
+            # How many are left out would depend on the order of joins; that some are does not.
+            object.__setattr__(self, "ledger", self.ledger.join(Ledger({"denials_full": 1})))
+        denials = dict(sorted(self.denials.items(), key=_order)[:MAX_DENIALS])
+        object.__setattr__(self, "denials", MappingProxyType(denials))
 
     def join(self, other: Observation) -> Observation:
         """Return what two states of one source say together; ValueError if the sources differ."""
@@ -212,6 +207,10 @@ class Observation:
         sights = dict(self.first_sights)
         for sight_key, sight in other.first_sights.items():
             sights[sight_key] = min(sights.get(sight_key, sight), sight)
+        denials = dict(self.denials)
+        for denial, count in other.denials.items():
+            known = denials.get(denial)
+            denials[denial] = known.join(count) if known else count
         return Observation(
             source=self.source,
             identity=self.identity.join(other.identity),
@@ -223,6 +222,7 @@ class Observation:
             last_seen_ns=max(self.last_seen_ns, other.last_seen_ns),
             wall_offset_ns=max(_known(self.wall_offset_ns, other.wall_offset_ns), default=0),
             ended=self.ended or other.ended,
+            denials=denials,
         )
 
 
@@ -265,6 +265,10 @@ class Record:
 
 def _key(item: tuple[tuple[int, ...], object]) -> tuple[int, ...]:
     return item[0]
+
+
+def _order(item: tuple[DenialKey, DenialCount]) -> tuple[Any, ...]:
+    return item[0].order
 
 
 def _known(*values: int) -> list[int]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from recorder.model.denial_wire import from_denials, to_denials
 from recorder.model.errors import InvalidRecord
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import MAX_BYTES, Numbers
@@ -165,11 +166,13 @@ def _converted(observation: Observation) -> pb.Observation:
             runtime=provenance.runtime,
             runtime_version=provenance.runtime_version,
             kinds=provenance.kinds,
+            denials=provenance.denials,
         ),
         first_seen_ns=observation.first_seen_ns,
         last_seen_ns=observation.last_seen_ns,
         wall_offset_ns=observation.wall_offset_ns,
         ended=observation.ended,
+        denials=to_denials(observation.denials),
     )
 
 
@@ -198,11 +201,13 @@ def from_observation(
             runtime=provenance.runtime,
             runtime_version=provenance.runtime_version,
             kinds=provenance.kinds,
+            denials=provenance.denials,
         ),
         first_seen_ns=message.first_seen_ns,
         last_seen_ns=message.last_seen_ns,
         wall_offset_ns=message.wall_offset_ns,
         ended=message.ended,
+        denials=from_denials(path, message.denials),
     )
 
 

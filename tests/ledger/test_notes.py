@@ -6,6 +6,16 @@ import subprocess
 import pytest
 
 from recorder.model.abi import Abi
+from recorder.model.denial import (
+    MAX_DENIALS,
+    DenialCount,
+    DenialKey,
+    SelinuxDenial,
+    Sighting,
+    Text,
+    Verdict,
+)
+from recorder.model.record import Observation, Record, Source
 from tests.ledger.judgement import assert_judged
 from tests.ledger.test_losses import run, workload
 from tests.member import Guest
@@ -97,3 +107,22 @@ def test_undecided_while_a_task_may_be_a_runtime(
     made = calls(Abi.X86_64, "unshare", "getpgrp", "write")
     assert made | EXEC <= workload(record) <= made | EXEC | calls(Abi.X86_64, "read")
     assert_judged(record, capsys, notes={"undecided": 1})
+
+
+def test_denials_full_by_more_different_ones_than_are_kept(capsys):
+    """Of two states with 512 each that have nothing in common, 512 stay; that others were there is said."""
+    once = DenialCount(1, Sighting(1, 1, b"sh"), Sighting(1, 1, b"sh"))
+
+    def seen(start):
+        denials = {
+            DenialKey(
+                Verdict.DENIED,
+                SelinuxDenial(Text(), Text(), "file", ("read",), False, Text(b"%04d" % number, 4)),
+            ): once
+            for number in range(start, start + MAX_DENIALS)
+        }
+        return Record((Observation(Source("n", "b", 1, 1), denials=denials),))
+
+    record = seen(0).join(seen(MAX_DENIALS))
+    assert len(record.observations[0].denials) == MAX_DENIALS
+    assert_judged(record, capsys, notes={"denials_full": 1})

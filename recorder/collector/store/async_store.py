@@ -1,8 +1,13 @@
-"""The store for an event loop: the same methods as coroutines, done one after another in one thread."""
+"""The store for an event loop: the same methods as coroutines, done one after another in one thread.
+
+What agents wait for goes first: `put` is done as soon as what is being done is over, before
+what results are made of.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -24,12 +29,16 @@ _T = TypeVar("_T")
 
 
 class AsyncStore:
-    """See `Store`. In the order of the calls. One that is cancelled is done nevertheless if it has begun."""
+    """See `Store`. In the order of the calls, but for `put`, which goes before calls that have not begun.
+
+    One that is cancelled is done nevertheless if it has begun.
+    """
 
     def __init__(self, store: Store, executor: ThreadPoolExecutor) -> None:
         self._store = store
         self._executor = executor
         self._saves: _Saves | None = None  # if nothing was asked for since
+        self._urgent: deque[_Put] = deque()
 
     @classmethod
     async def open(cls, path: Path, bounds: StoreBounds | None = None, *, set_aside: bool = False) -> Self:
@@ -45,7 +54,23 @@ class AsyncStore:
 
     async def _run(self, method: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         self._saves = None
-        return await asyncio.wrap_future(self._executor.submit(method, *args, **kwargs))
+        return await asyncio.wrap_future(self._submit(lambda: method(*args, **kwargs)))
+
+    def _submit(self, do: Callable[[], _T]) -> Future[_T]:
+        return self._executor.submit(self._after_urgent, do)
+
+    def _after_urgent(self, do: Callable[[], _T]) -> _T:
+        self._put_urgent()
+        return do()
+
+    def _put_urgent(self) -> None:
+        while self._urgent:
+            put = self._urgent.popleft()  # by this thread alone
+            if put.done.set_running_or_notify_cancel():
+                try:
+                    put.done.set_result(self._store.put(put.batch))
+                except BaseException as error:  # noqa: BLE001 -- it is raised where it is awaited
+                    put.done.set_exception(error)
 
     async def close(self) -> None:
         """After what was asked before."""
@@ -58,7 +83,10 @@ class AsyncStore:
         return await self._run(lambda: self._store.revision)
 
     async def put(self, batch: Sequence[Incoming]) -> list[Change]:
-        return await self._run(self._store.put, batch)
+        put = _Put(batch)
+        self._urgent.append(put)
+        self._executor.submit(self._put_urgent)
+        return await asyncio.wrap_future(put.done)
 
     async def decide(self, decisions: Sequence[Decision]) -> list[bool]:
         return await self._run(self._store.decide, decisions)
@@ -139,7 +167,7 @@ class AsyncStore:
         saves = self._saves
         if saves is None or not saves.add(result):
             saves = self._saves = _Saves(result)
-            saves.done = self._executor.submit(lambda: self._store.save_results(saves.begin()))
+            saves.done = self._submit(lambda: self._store.save_results(saves.begin()))
         await asyncio.shield(asyncio.wrap_future(saves.done))
 
     async def save_results(self, results: Sequence[StoredResult]) -> None:
@@ -158,6 +186,14 @@ class AsyncStore:
 def _close(opening: Future[Store]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
+
+
+class _Put:
+    """Reports that are to be stored. `done`: what each changed."""
+
+    def __init__(self, batch: Sequence[Incoming]) -> None:
+        self.batch = batch
+        self.done: Future[list[Change]] = Future()
 
 
 class _Saves:

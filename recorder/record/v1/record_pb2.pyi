@@ -70,7 +70,7 @@ class Source(_message.Message):
     def __init__(self, node: _Optional[str] = ..., boot_id: _Optional[str] = ..., cgroup_id: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Observation(_message.Message):
-    __slots__ = ("source", "identity", "calls", "first_sights", "ledger", "provenance", "first_seen_ns", "last_seen_ns", "wall_offset_ns", "ended")
+    __slots__ = ("source", "identity", "calls", "first_sights", "ledger", "provenance", "first_seen_ns", "last_seen_ns", "wall_offset_ns", "ended", "denials")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +81,7 @@ class Observation(_message.Message):
     LAST_SEEN_NS_FIELD_NUMBER: _ClassVar[int]
     WALL_OFFSET_NS_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
+    DENIALS_FIELD_NUMBER: _ClassVar[int]
     source: Source
     identity: Identity
     calls: _containers.RepeatedCompositeFieldContainer[CallSet]
@@ -91,7 +92,8 @@ class Observation(_message.Message):
     last_seen_ns: int
     wall_offset_ns: int
     ended: bool
-    def __init__(self, source: _Optional[_Union[Source, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSet, _Mapping]]] = ..., first_sights: _Optional[_Iterable[_Union[FirstSight, _Mapping]]] = ..., ledger: _Optional[_Iterable[_Union[LedgerEntry, _Mapping]]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., first_seen_ns: _Optional[int] = ..., last_seen_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., ended: _Optional[bool] = ...) -> None: ...
+    denials: _containers.RepeatedCompositeFieldContainer[Denial]
+    def __init__(self, source: _Optional[_Union[Source, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSet, _Mapping]]] = ..., first_sights: _Optional[_Iterable[_Union[FirstSight, _Mapping]]] = ..., ledger: _Optional[_Iterable[_Union[LedgerEntry, _Mapping]]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., first_seen_ns: _Optional[int] = ..., last_seen_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., ended: _Optional[bool] = ..., denials: _Optional[_Iterable[_Union[Denial, _Mapping]]] = ...) -> None: ...
 
 class Identity(_message.Message):
     __slots__ = ("name", "cgroup_path", "container_id", "kind", "pod", "image", "image_digest", "restart_count", "labels")
@@ -169,7 +171,7 @@ class LedgerEntry(_message.Message):
     def __init__(self, cause: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
 class Provenance(_message.Message):
-    __slots__ = ("recorder_version", "kernel_release", "machine", "loader", "phases", "runtime", "runtime_version", "kinds")
+    __slots__ = ("recorder_version", "kernel_release", "machine", "loader", "phases", "runtime", "runtime_version", "kinds", "denials")
     RECORDER_VERSION_FIELD_NUMBER: _ClassVar[int]
     KERNEL_RELEASE_FIELD_NUMBER: _ClassVar[int]
     MACHINE_FIELD_NUMBER: _ClassVar[int]
@@ -178,6 +180,7 @@ class Provenance(_message.Message):
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_VERSION_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
+    DENIALS_FIELD_NUMBER: _ClassVar[int]
     recorder_version: str
     kernel_release: str
     machine: str
@@ -186,4 +189,111 @@ class Provenance(_message.Message):
     runtime: str
     runtime_version: str
     kinds: str
-    def __init__(self, recorder_version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., machine: _Optional[str] = ..., loader: _Optional[str] = ..., phases: _Optional[str] = ..., runtime: _Optional[str] = ..., runtime_version: _Optional[str] = ..., kinds: _Optional[str] = ...) -> None: ...
+    denials: str
+    def __init__(self, recorder_version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., machine: _Optional[str] = ..., loader: _Optional[str] = ..., phases: _Optional[str] = ..., runtime: _Optional[str] = ..., runtime_version: _Optional[str] = ..., kinds: _Optional[str] = ..., denials: _Optional[str] = ...) -> None: ...
+
+class Denial(_message.Message):
+    __slots__ = ("verdict", "apparmor", "selinux", "count", "first", "last", "lacks")
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    APPARMOR_FIELD_NUMBER: _ClassVar[int]
+    SELINUX_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    LACKS_FIELD_NUMBER: _ClassVar[int]
+    verdict: str
+    apparmor: AppArmorDenial
+    selinux: SelinuxDenial
+    count: int
+    first: Sighting
+    last: Sighting
+    lacks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, verdict: _Optional[str] = ..., apparmor: _Optional[_Union[AppArmorDenial, _Mapping]] = ..., selinux: _Optional[_Union[SelinuxDenial, _Mapping]] = ..., count: _Optional[int] = ..., first: _Optional[_Union[Sighting, _Mapping]] = ..., last: _Optional[_Union[Sighting, _Mapping]] = ..., lacks: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Sighting(_message.Message):
+    __slots__ = ("time_ns", "pid", "comm")
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    COMM_FIELD_NUMBER: _ClassVar[int]
+    time_ns: int
+    pid: int
+    comm: bytes
+    def __init__(self, time_ns: _Optional[int] = ..., pid: _Optional[int] = ..., comm: _Optional[bytes] = ...) -> None: ...
+
+class Text(_message.Message):
+    __slots__ = ("content", "length")
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    content: bytes
+    length: int
+    def __init__(self, content: _Optional[bytes] = ..., length: _Optional[int] = ...) -> None: ...
+
+class AppArmorDenial(_message.Message):
+    __slots__ = ("operation", "object_class", "profile", "namespace", "complain", "requested", "denied", "name", "target", "peer", "info", "error", "capability", "family", "socket_type", "protocol", "port", "signal", "limit", "file_system", "mount_flags", "owner")
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_CLASS_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    COMPLAIN_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    DENIED_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITY_FIELD_NUMBER: _ClassVar[int]
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    SOCKET_TYPE_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    FILE_SYSTEM_FIELD_NUMBER: _ClassVar[int]
+    MOUNT_FLAGS_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    operation: str
+    object_class: str
+    profile: Text
+    namespace: Text
+    complain: bool
+    requested: _containers.RepeatedScalarFieldContainer[str]
+    denied: _containers.RepeatedScalarFieldContainer[str]
+    name: Text
+    target: Text
+    peer: Text
+    info: Text
+    error: int
+    capability: str
+    family: str
+    socket_type: str
+    protocol: int
+    port: int
+    signal: int
+    limit: int
+    file_system: Text
+    mount_flags: int
+    owner: int
+    def __init__(self, operation: _Optional[str] = ..., object_class: _Optional[str] = ..., profile: _Optional[_Union[Text, _Mapping]] = ..., namespace: _Optional[_Union[Text, _Mapping]] = ..., complain: _Optional[bool] = ..., requested: _Optional[_Iterable[str]] = ..., denied: _Optional[_Iterable[str]] = ..., name: _Optional[_Union[Text, _Mapping]] = ..., target: _Optional[_Union[Text, _Mapping]] = ..., peer: _Optional[_Union[Text, _Mapping]] = ..., info: _Optional[_Union[Text, _Mapping]] = ..., error: _Optional[int] = ..., capability: _Optional[str] = ..., family: _Optional[str] = ..., socket_type: _Optional[str] = ..., protocol: _Optional[int] = ..., port: _Optional[int] = ..., signal: _Optional[int] = ..., limit: _Optional[int] = ..., file_system: _Optional[_Union[Text, _Mapping]] = ..., mount_flags: _Optional[int] = ..., owner: _Optional[int] = ...) -> None: ...
+
+class SelinuxDenial(_message.Message):
+    __slots__ = ("source", "target", "object_class", "permissions", "permissive", "name", "capability", "family", "port")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_CLASS_FIELD_NUMBER: _ClassVar[int]
+    PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    PERMISSIVE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITY_FIELD_NUMBER: _ClassVar[int]
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    source: Text
+    target: Text
+    object_class: str
+    permissions: _containers.RepeatedScalarFieldContainer[str]
+    permissive: bool
+    name: Text
+    capability: str
+    family: str
+    port: int
+    def __init__(self, source: _Optional[_Union[Text, _Mapping]] = ..., target: _Optional[_Union[Text, _Mapping]] = ..., object_class: _Optional[str] = ..., permissions: _Optional[_Iterable[str]] = ..., permissive: _Optional[bool] = ..., name: _Optional[_Union[Text, _Mapping]] = ..., capability: _Optional[str] = ..., family: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...

@@ -15,8 +15,10 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     KIND_UNSPECIFIED: _ClassVar[Kind]
     KIND_SYSCALLS: _ClassVar[Kind]
+    KIND_DENIALS: _ClassVar[Kind]
 KIND_UNSPECIFIED: Kind
 KIND_SYSCALLS: Kind
+KIND_DENIALS: Kind
 
 class Selection(_message.Message):
     __slots__ = ("container", "pod", "cgroup", "unit", "pid")

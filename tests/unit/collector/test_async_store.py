@@ -61,6 +61,35 @@ def test_calls_are_done_in_their_order_in_one_thread(path):
     assert len(threads) == 1
 
 
+def test_reports_go_before_what_waits(path, monkeypatch):
+    """Agents wait for the one call that is being done, not for all that results are made of."""
+    entered, go_on = threading.Event(), threading.Event()
+    original = Store.sightings
+
+    def slow(store, *args, **kwargs):
+        entered.set()
+        assert go_on.wait(30)
+        return original(store, *args, **kwargs)
+
+    async def scenario():
+        store = await AsyncStore.open(path, bounds())
+        await store.save_recording(recording("r1"))
+        monkeypatch.setattr(Store, "sightings", slow)
+        reads = [asyncio.create_task(store.sightings("r1")) for _ in range(3)]
+        assert await asyncio.to_thread(entered.wait, 30)
+        puts = [asyncio.create_task(store.put([incoming(1)])), asyncio.create_task(store.put([incoming(2)]))]
+        await asyncio.sleep(0)
+        go_on.set()
+        found = await asyncio.gather(*reads)
+        changes = await asyncio.gather(*puts)
+        await store.close()
+        return found, changes
+
+    found, changes = asyncio.run(scenario())
+    assert [len(each) for each in found] == [0, 2, 2]
+    assert [[each.changed for each in batch] for batch in changes] == [[True], [True]]
+
+
 def test_errors_come_to_the_caller(path):
     """As the store raises them; the store can be opened after one that failed."""
     path.write_bytes(b"no database" * 1000)

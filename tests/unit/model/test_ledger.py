@@ -25,7 +25,7 @@ LOSSES = {
     "agent_lost",
     "restart_without_state",
 }
-NOTES = {"ring_full", "unknown_number", "joiner_without_exec", "undecided"}
+NOTES = {"ring_full", "unknown_number", "joiner_without_exec", "undecided", "denials_full"}
 
 
 @given(ledgers)

@@ -78,11 +78,12 @@ def test_observations_are_sorted_and_unique(a):
 @given(one_source, st.randoms())
 def test_order_of_construction_does_not_show(a, random):
     """Equal contents iterate alike, whatever order they were given in."""
-    calls, sights = list(a.calls.items()), list(a.first_sights.items())
-    random.shuffle(calls)
-    random.shuffle(sights)
-    again = dataclasses.replace(a, calls=dict(calls), first_sights=dict(sights))
+    calls, sights, denials = list(a.calls.items()), list(a.first_sights.items()), list(a.denials.items())
+    for each in (calls, sights, denials):
+        random.shuffle(each)
+    again = dataclasses.replace(a, calls=dict(calls), first_sights=dict(sights), denials=dict(denials))
     assert list(again.calls.items()) == list(a.calls.items())
+    assert list(again.denials.items()) == list(a.denials.items())
     assert list(again.first_sights.items()) == list(a.first_sights.items())
 
 

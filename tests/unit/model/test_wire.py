@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 
+from recorder.model.denial import DenialCount, DenialKey, Sighting
 from recorder.model.errors import InvalidRecord
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
@@ -20,7 +21,7 @@ from recorder.model.record import (
 )
 from recorder.model.wire import from_json, from_message, to_json, to_message
 from recorder.record.v1 import record_pb2 as pb
-from tests.unit.model.strategies import records
+from tests.unit.model.strategies import denial_counts, denial_keys, records
 
 SOURCE = Source("n", "boot", 7, 1)
 
@@ -28,6 +29,11 @@ SOURCE = Source("n", "boot", 7, 1)
 def message(**fields):
     """Return a message with one observation that has these fields."""
     return pb.Record(observations=[pb.Observation(source=pb.Source(node="n"), **fields)])
+
+
+def denied(**fields):
+    """Return a message with one denial of AppArmor that has these fields."""
+    return message(denials=[pb.Denial(verdict="denied", apparmor=pb.AppArmorDenial(**fields))])
 
 
 @given(records)
@@ -155,6 +161,27 @@ def test_unsorted_and_repeated_entries_are_joined():
     assert read.first_sights == {SightKey(1, 0, 0, 1): FirstSight(4, b"x")}
 
 
+@given(denial_keys, denial_counts)
+def test_a_denial_comes_back(key, count):
+    """By bytes and by JSON: any bytes, cut texts, numbers at their ends, what is absent apart from 0."""
+    record = Record((Observation(SOURCE, denials={key: count}),))
+    data = to_message(record).SerializeToString(deterministic=True)
+    assert from_message(pb.Record.FromString(data)) == record
+    assert from_json(to_json(record)) == record
+
+
+def test_a_denial_that_is_said_twice_is_joined():
+    """Its count is the greater, as of two states."""
+    key = {"verdict": "denied", "selinux": pb.SelinuxDenial(object_class="file")}
+    said = [
+        pb.Denial(**key, count=count, first=pb.Sighting(time_ns=time)) for count, time in ((2, 5), (3, 7))
+    ]
+    (read,) = from_message(message(denials=said)).observations
+    ((found, count),) = read.denials.items()
+    assert (found.module, found.details.object_class) == ("selinux", "file")
+    assert (count.count, count.first.time_ns) == (3, 5)
+
+
 def test_a_bitmap_of_128_bytes_is_accepted():
     """Longer than any ABI's today, so that a newer recorder's record can be read."""
     read = from_message(message(calls=[pb.CallSet(abi=1, numbers=bytes(127) + b"\x80")]))
@@ -169,6 +196,18 @@ def test_a_bitmap_of_128_bytes_is_accepted():
         (message(first_sights=[pb.FirstSight(comm=b"x\0")]), "observations[0].first_sights[0].comm"),
         (message(ledger=[pb.LedgerEntry(cause="No Cause", count=1)]), "observations[0].ledger[0]"),
         (pb.Record(observations=[pb.Observation(ended=True)]), "observations[0].source"),
+        (message(denials=[pb.Denial(verdict="denied")] * 513), "observations[0].denials has 513"),
+        (message(denials=[pb.Denial(verdict="No\n")]), "observations[0].denials[0].verdict"),
+        (message(denials=[pb.Denial(verdict="denied", lacks=[""])]), "observations[0].denials[0].lacks"),
+        (
+            message(denials=[pb.Denial(verdict="denied", first=pb.Sighting(comm=b"x" * 16))]),
+            "observations[0].denials[0].first.comm",
+        ),
+        (denied(name=pb.Text(content=b"x" * 4097)), "observations[0].denials[0].apparmor.name"),
+        (denied(name=pb.Text(content=b"a\0b")), "observations[0].denials[0].apparmor.name"),
+        (denied(name=pb.Text(content=b"abc", length=3)), "observations[0].denials[0].apparmor.name.length"),
+        (denied(operation="x" * 257), "observations[0].denials[0].apparmor.operation"),
+        (denied(requested=["r"] * 65), "observations[0].denials[0].apparmor.requested"),
     ],
 )
 def test_a_wrong_field_is_named(bad, path):
@@ -188,6 +227,11 @@ def test_a_wrong_field_is_named(bad, path):
         {"first_sights": {SightKey(1, 1, 1, -1): FirstSight(1)}},
         {"ledger": Ledger({"slot_reused": 2**64})},
         {"provenance": Provenance(machine="\udcff")},
+        {
+            "denials": {
+                DenialKey("denied", None): DenialCount(2**64, Sighting(0, 0, b""), Sighting(0, 0, b""))
+            }
+        },
     ],
 )
 def test_a_value_without_room_in_the_format_is_refused(fields):

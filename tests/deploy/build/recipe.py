@@ -1,0 +1,69 @@
+"""What needs what.
+
+base ──> image        tools
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recorder import __version__
+from tests.deploy.build import image, tools
+from tests.guest.cache import Artefact, Cache, digest_of
+
+HERE = Path(__file__).parent
+CACHE = "deploy"
+NAME = f"{image.NAME}:{__version__}"
+"""The image's, as the manifests have it."""
+
+
+class Recipes:
+    """Makes what is missing."""
+
+    def __init__(self, cache: Cache | None = None) -> None:
+        self.cache = cache or Cache.default(CACHE)
+        self.storage = image.Storage(self.cache.root / "storage")
+
+    def _tools_key(self) -> str:
+        return digest_of(HERE / "tools.py")
+
+    def _base_key(self) -> str:
+        return digest_of(image.SUITE, image.BASE, image.FORGET)
+
+    def _image_key(self) -> str:
+        return image.image_key(self._base_key())
+
+    def tools(self) -> Artefact:
+        """kustomize, kubectl, promtool."""
+
+        def fetch(folder: Path) -> Mapping[str, Any]:
+            return tools.fetch_tools(self.cache.root / "apt", folder)
+
+        return self.cache.make("tools", self._tools_key(), fetch)
+
+    def base(self) -> Artefact:
+        """base.tar."""
+        return self.cache.make("base", self._base_key(), image.make_base)
+
+    def image(self) -> Artefact:
+        """image.tar, of what is in this checkout now."""
+        key = self._base_key()
+
+        def build(folder: Path) -> Mapping[str, Any]:
+            return image.build_image(self.storage, self.base() / "base.tar", key, NAME, folder)
+
+        return self.cache.make("image", self._image_key(), build)
+
+    def find_tools(self) -> Artefact | None:
+        """If they are there; nothing is made."""
+        return self.cache.find("tools", self._tools_key())
+
+    def find_image(self) -> Artefact | None:
+        """The same."""
+        return self.cache.find("image", self._image_key())
+
+    def build(self) -> None:
+        """All of them."""
+        with self.cache.building():
+            wanted = {each.folder for each in (self.tools(), self.base(), self.image())}
+            self.cache.prune(wanted)

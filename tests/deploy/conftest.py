@@ -1,0 +1,51 @@
+"""Fixtures of the tests of what is deployed, which run when their path is named (`make test-cluster`)."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.build.recipe import Recipes
+from tests.guest.cache import Artefact, DamagedError
+
+HERE = Path(__file__).parent
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Collect this folder only for who names it, or something in it."""
+    asked = [
+        Path(os.path.abspath(config.invocation_params.dir / word.partition("::")[0])) for word in config.args
+    ]
+    there = collection_path == HERE or HERE in collection_path.parents
+    if there and not any(path == HERE or HERE in path.parents for path in asked):
+        return True
+    return None
+
+
+@pytest.fixture(scope="session")
+def recipes() -> Recipes:
+    """What makes the image and finds the tools."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for the files of other users in an image (sudo make test-cluster)")
+    return Recipes()
+
+
+def _found(artefact: Artefact | None, what: str) -> Artefact:
+    if artefact is None:
+        pytest.skip(f"{what} is not built (make cluster)")
+    return artefact
+
+
+@pytest.fixture(scope="session")
+def tools(recipes: Recipes) -> Artefact:
+    """kustomize, kubectl and promtool; skips where they are not there."""
+    try:
+        return _found(recipes.find_tools(), "the tools of tests/deploy")
+    except DamagedError as error:
+        pytest.skip(f"damaged: {error} (make cluster)")
+
+
+@pytest.fixture(scope="session")
+def image(recipes: Recipes) -> Artefact:
+    """The image of this checkout, as `image.tar`: built now if something in it has changed."""
+    return recipes.image()
