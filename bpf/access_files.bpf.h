@@ -92,8 +92,7 @@ static __always_inline __u32 rights_of(struct file___seen *file)
 	return rights;
 }
 
-SEC("fentry/security_file_open")
-int BPF_PROG(on_file_open, struct file___seen *file)
+HOOK("fentry/security_file_open", on_file_open, struct file___seen *file)
 {
 	/* What an exec opens it is asked about by others: on_exec_begin, on_mmap. */
 	if (BPF_CORE_READ(file, f_flags) & FMODE_EXEC_FLAG)
@@ -102,8 +101,7 @@ int BPF_PROG(on_file_open, struct file___seen *file)
 }
 
 /* One that came by a message. */
-SEC("fentry/security_file_receive")
-int BPF_PROG(on_file_receive, struct file___seen *file)
+HOOK("fentry/security_file_receive", on_file_receive, struct file___seen *file)
 {
 	return use_file(file, rights_of(file) & ~(FILE_CREATE | FILE_TRUNCATE));
 }
@@ -122,8 +120,7 @@ static __always_inline int execute_by_name(const char *name)
 	return end(which - 1, FILE_EXEC);
 }
 
-SEC("fentry/security_bprm_creds_for_exec")
-int BPF_PROG(on_exec_begin, struct linux_binprm___seen *binprm)
+HOOK("fentry/security_bprm_creds_for_exec", on_exec_begin, struct linux_binprm___seen *binprm)
 {
 	struct file___seen *file;
 	__u32 index = my_slot();
@@ -137,8 +134,7 @@ int BPF_PROG(on_exec_begin, struct linux_binprm___seen *binprm)
 	return use_file(file, FILE_EXEC);
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec_end, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
+HOOK("tp_btf/sched_process_exec", on_exec_end, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
 {
 	__u32 index = my_slot();
 
@@ -159,91 +155,77 @@ static __always_inline __u32 mapping_rights(unsigned long protection, bool share
 	return rights;
 }
 
-SEC("fentry/security_mmap_file")
-int BPF_PROG(on_mmap, struct file___seen *file, unsigned long protection, unsigned long flags)
+HOOK("fentry/security_mmap_file", on_mmap, struct file___seen *file, unsigned long protection, unsigned long flags)
 {
 	return use_file(file, mapping_rights(protection, flags & MAP_SHARED_BIT));
 }
 
-SEC("fentry/security_file_mprotect")
-int BPF_PROG(on_mprotect, struct vm_area_struct___seen *area, unsigned long asked,
+HOOK("fentry/security_file_mprotect", on_mprotect, struct vm_area_struct___seen *area, unsigned long asked,
 	     unsigned long protection)
 {
 	return use_file(BPF_CORE_READ(area, vm_file),
 			mapping_rights(protection, BPF_CORE_READ(area, vm_flags) & VM_SHARED));
 }
 
-SEC("fentry/security_file_lock")
-int BPF_PROG(on_lock, struct file___seen *file, unsigned int command)
+HOOK("fentry/security_file_lock", on_lock, struct file___seen *file, unsigned int command)
 {
 	return use_file(file, command == F_WRLCK ? FILE_LOCK | FILE_WRITE : FILE_LOCK);
 }
 
-SEC("fentry/security_file_truncate")
-int BPF_PROG(on_file_truncate, struct file___seen *file)
+HOOK("fentry/security_file_truncate", on_file_truncate, struct file___seen *file)
 {
 	return use_file(file, FILE_TRUNCATE | FILE_WRITE);
 }
 
-SEC("fentry/security_path_truncate")
-int BPF_PROG(on_truncate, const struct path___seen *path)
+HOOK("fentry/security_path_truncate", on_truncate, const struct path___seen *path)
 {
 	return use_path(path, FILE_TRUNCATE | FILE_WRITE);
 }
 
-SEC("fentry/security_path_chmod")
-int BPF_PROG(on_chmod, const struct path___seen *path)
+HOOK("fentry/security_path_chmod", on_chmod, const struct path___seen *path)
 {
 	return use_path(path, FILE_CHMOD);
 }
 
-SEC("fentry/security_path_chown")
-int BPF_PROG(on_chown, const struct path___seen *path)
+HOOK("fentry/security_path_chown", on_chown, const struct path___seen *path)
 {
 	return use_path(path, FILE_CHOWN);
 }
 
-SEC("fentry/security_path_unlink")
-int BPF_PROG(on_unlink, const struct path___seen *folder, struct dentry___seen *entry)
+HOOK("fentry/security_path_unlink", on_unlink, const struct path___seen *folder, struct dentry___seen *entry)
 {
 	return use_entry(BPF_CORE_READ(folder, mnt), entry, FILE_REMOVE);
 }
 
-SEC("fentry/security_path_rmdir")
-int BPF_PROG(on_rmdir, const struct path___seen *folder, struct dentry___seen *entry)
+HOOK("fentry/security_path_rmdir", on_rmdir, const struct path___seen *folder, struct dentry___seen *entry)
 {
 	return use_entry(BPF_CORE_READ(folder, mnt), entry, FILE_REMOVE);
 }
 
-SEC("fentry/security_path_mkdir")
-int BPF_PROG(on_mkdir, const struct path___seen *folder, struct dentry___seen *entry)
+HOOK("fentry/security_path_mkdir", on_mkdir, const struct path___seen *folder, struct dentry___seen *entry)
 {
 	return make_entry(folder, entry, TYPE_FOLDER);
 }
 
-SEC("fentry/security_path_mknod")
-int BPF_PROG(on_mknod, const struct path___seen *folder, struct dentry___seen *entry, unsigned short mode)
+HOOK("fentry/security_path_mknod", on_mknod, const struct path___seen *folder, struct dentry___seen *entry, unsigned short mode)
 {
 	return make_entry(folder, entry, mode >> 12 ? mode >> 12 : TYPE_REGULAR);
 }
 
-SEC("fentry/security_path_symlink")
-int BPF_PROG(on_symlink, const struct path___seen *folder, struct dentry___seen *entry)
+HOOK("fentry/security_path_symlink", on_symlink, const struct path___seen *folder, struct dentry___seen *entry)
 {
 	return make_entry(folder, entry, TYPE_SYMLINK);
 }
 
 /* AppArmor takes the old name's mount for the new one's: a link does not leave its mount. */
-SEC("fentry/security_path_link")
-int BPF_PROG(on_link, struct dentry___seen *old, const struct path___seen *folder, struct dentry___seen *entry)
+HOOK("fentry/security_path_link", on_link, struct dentry___seen *old, const struct path___seen *folder, struct dentry___seen *entry)
 {
 	struct vfsmount___seen *mount = BPF_CORE_READ(folder, mnt);
 
 	return use_two(mount, entry, mount, old, old, FILE_LINK);
 }
 
-SEC("fentry/security_path_rename")
-int BPF_PROG(on_rename, const struct path___seen *folder, struct dentry___seen *old,
+HOOK("fentry/security_path_rename", on_rename, const struct path___seen *folder, struct dentry___seen *old,
 	     const struct path___seen *new_folder, struct dentry___seen *entry, unsigned int flags)
 {
 	struct vfsmount___seen *mount = BPF_CORE_READ(folder, mnt);

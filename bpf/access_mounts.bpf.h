@@ -30,8 +30,7 @@ static __always_inline __u32 step_of(unsigned long flags)
 	return STEP_MOUNT;
 }
 
-SEC("fentry/security_sb_mount")
-int BPF_PROG(on_mount, const char *source, const struct path___seen *path, const char *type,
+HOOK("fentry/security_sb_mount", on_mount, const char *source, const struct path___seen *path, const char *type,
 	     unsigned long flags)
 {
 	__u32 which = begin(ACCESS_MOUNT);
@@ -54,8 +53,7 @@ int BPF_PROG(on_mount, const char *source, const struct path___seen *path, const
 	return end(which - 1, 1);
 }
 
-SEC("fentry/security_sb_umount")
-int BPF_PROG(on_umount, struct vfsmount___seen *mount, int flags)
+HOOK("fentry/security_sb_umount", on_umount, struct vfsmount___seen *mount, int flags)
 {
 	__u32 which = begin(ACCESS_MOUNT);
 	struct scratch *s = which ? scratch_at(which - 1) : NULL;
@@ -85,15 +83,13 @@ static __always_inline int use_paths(__u32 step, const struct path___seen *place
 }
 
 /* The target is the folder for the old root, the source the new root. */
-SEC("fentry/security_sb_pivotroot")
-int BPF_PROG(on_pivot_root, const struct path___seen *old, const struct path___seen *root)
+HOOK("fentry/security_sb_pivotroot", on_pivot_root, const struct path___seen *old, const struct path___seen *root)
 {
 	return use_paths(STEP_PIVOT_ROOT, old, root);
 }
 
 /* move_mount(2): also how a file system that fsopen(2) began is mounted. */
-SEC("fentry/security_move_mount")
-int BPF_PROG(on_move_mount, const struct path___seen *from, const struct path___seen *to)
+HOOK("fentry/security_move_mount", on_move_mount, const struct path___seen *from, const struct path___seen *to)
 {
 	return use_paths(STEP_MOVE, to, from);
 }

@@ -6,7 +6,8 @@
 #ifndef ACCESS_PATHS_BPF_H
 #define ACCESS_PATHS_BPF_H
 
-#define COMPONENTS_MOST 128
+/* A name has a byte and its slash; and there are mounts upon mounts. */
+#define STEPS_MOST (TEXT_MOST / 2 + 1024)
 
 /* include/linux/fs.h, include/linux/mount.h */
 #define SB_NOUSER (1UL << 31)
@@ -35,54 +36,75 @@ static __noinline int take_anonymous(struct scratch *s, struct dentry___seen *en
 	return 0;
 }
 
-/* Upwards from where a text begins, over the borders of mounts, as d_absolute_path() does. */
+struct walker {
+	__u32 which;
+	__u32 text;
+};
+
+/*
+ * One step upwards, over the border of a mount or by one name; 1: it is at the top. All that
+ * changes is in the scratch: up to 6.6 the verifier looks at a callback once.
+ */
+static long walk_step(__u32 step, struct walker *walker)
+{
+	struct scratch *s = scratch_at(walker->which);
+	__u32 text = walker->text, begin, length;
+	struct dentry___seen *entry, *parent;
+	struct vfsmount___seen *mount;
+	const unsigned char *name;
+
+	if (!s || text > TEXT_TARGET)
+		return 1;
+	entry = s->beginning[text].entry;
+	mount = s->beginning[text].mount;
+	if (entry == BPF_CORE_READ(mount, mnt_root)) {
+		struct mount___seen *here = mount_around(mount);
+		struct mount___seen *above = BPF_CORE_READ(here, mnt_parent);
+
+		if (here == above || !above) {
+			if (!BPF_CORE_READ(here, mnt_ns))
+				s->access.what.flags |= ACCESS_DISCONNECTED;
+			s->path_whole = 1;
+			return 1;
+		}
+		s->beginning[text].entry = BPF_CORE_READ(here, mnt_mountpoint);
+		s->beginning[text].mount = (void *)above + bpf_core_field_offset(struct mount___seen, mnt);
+		return 0;
+	}
+	parent = BPF_CORE_READ(entry, d_parent);
+	if (entry == parent) {
+		s->path_whole = 1;
+		return 1;
+	}
+	length = BPF_CORE_READ(entry, d_name.len);
+	name = BPF_CORE_READ(entry, d_name.name);
+	begin = s->path_start;
+	if (length > COMPONENT_MOST || begin < length + 2)
+		return 1;
+	begin -= length;
+	bpf_probe_read_kernel(&s->path[begin & (TEXT_MOST - 1)], length & COMPONENT_MOST, name);
+	begin--;
+	s->path[begin & (TEXT_MOST - 1)] = '/';
+	s->path_start = begin;
+	s->beginning[text].entry = parent;
+	return 0;
+}
+
+/* Upwards from where a text begins, as d_absolute_path() does. */
 __noinline int walk(__u32 which, __u32 text)
 {
+	struct walker walker = { .which = which, .text = text };
 	struct scratch *s = scratch_at(which);
-	struct dentry___seen *entry;
-	struct vfsmount___seen *mount;
 	__u32 begin, length;
-	long got;
 
 	if (!s || text > TEXT_TARGET)
 		return 0;
-	entry = s->beginning[text].entry;
-	mount = s->beginning[text].mount;
 	s->path_start = TEXT_MOST - 1;
+	s->path_whole = 0;
 	s->path[TEXT_MOST - 1] = 0;
-	for (int component = 0; component < COMPONENTS_MOST; component++) {
-		struct dentry___seen *parent = BPF_CORE_READ(entry, d_parent);
-		const unsigned char *name;
-
-		if (entry == BPF_CORE_READ(mount, mnt_root)) {
-			struct mount___seen *here = mount_around(mount);
-			struct mount___seen *above = BPF_CORE_READ(here, mnt_parent);
-
-			if (here == above || !above) {
-				if (!BPF_CORE_READ(here, mnt_ns))
-					s->access.what.flags |= ACCESS_DISCONNECTED;
-				goto whole;
-			}
-			entry = BPF_CORE_READ(here, mnt_mountpoint);
-			mount = (void *)above + bpf_core_field_offset(struct mount___seen, mnt);
-			continue;
-		}
-		if (entry == parent)
-			goto whole;
-		length = BPF_CORE_READ(entry, d_name.len);
-		name = BPF_CORE_READ(entry, d_name.name);
-		begin = s->path_start;
-		if (length > COMPONENT_MOST || begin < length + 2)
-			break;
-		begin -= length;
-		bpf_probe_read_kernel(&s->path[begin & (TEXT_MOST - 1)], length & COMPONENT_MOST, name);
-		begin--;
-		s->path[begin & (TEXT_MOST - 1)] = '/';
-		s->path_start = begin;
-		entry = parent;
-	}
-	s->access.what.flags |= ACCESS_CUT;
-whole:
+	bpf_loop(STEPS_MOST, walk_step, &walker, 0);
+	if (!s->path_whole)
+		s->access.what.flags |= ACCESS_CUT;
 	if (s->path_start == TEXT_MOST - 1) {
 		s->path_start = TEXT_MOST - 2;
 		s->path[TEXT_MOST - 2] = '/';
@@ -90,8 +112,7 @@ whole:
 	begin = s->path_start & (TEXT_MOST - 1);
 	length = TEXT_MOST - 1 - begin;
 	s->access.length[text] = length;
-	got = bpf_probe_read_kernel(s->text[text], length & (TEXT_MOST - 1), &s->path[begin]);
-	if (got)
+	if (bpf_probe_read_kernel(s->text[text], length & (TEXT_MOST - 1), &s->path[begin]))
 		s->access.what.flags |= ACCESS_UNREADABLE;
 	return 0;
 }

@@ -12,12 +12,6 @@ enum standing {
 	STANDING_OPEN = 3, /* it will be known later, or is workload */
 };
 
-struct process {
-	__u64 start; /* CLOCK_BOOTTIME */
-	__u32 tgid;
-	__u32 padding;
-};
-
 /* Of processes whose phase was open: a place in `outcomes`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -42,11 +36,9 @@ struct {
 	__type(value, struct execution);
 } executions SEC(".maps");
 
-static __always_inline void take_process(struct process *process)
+static __always_inline void take_process(struct process *process, struct task_struct___seen *task)
 {
-	struct task_struct___seen *task = (void *)bpf_get_current_task();
-
-	process->tgid = bpf_get_current_pid_tgid() >> 32;
+	process->tgid = BPF_CORE_READ(task, tgid);
 	process->padding = 0;
 	process->start = BPF_CORE_READ(task, group_leader, start_boottime);
 }
@@ -95,7 +87,7 @@ static __noinline int outcome_of(struct process *process)
 	return found ? *found : 0;
 }
 
-static __noinline int standing_of(__u32 index, struct process *process)
+static __noinline int standing_of(__u32 index, struct process *process, struct task_struct *another)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct slot *slot = slot_at(index);
@@ -113,6 +105,9 @@ static __noinline int standing_of(__u32 index, struct process *process)
 	}
 	if (!slot->started)
 		return STANDING_SETUP;
+	if (another)
+		return slot->mode == MODE_CONTAINER && may_be_joiner(slot, another) ? STANDING_OPEN :
+										      STANDING_WORKLOAD;
 	if (slot->mode == MODE_EXEC ? forked_outside(task, index) : may_be_joiner(slot, task))
 		return STANDING_OPEN;
 	return STANDING_WORKLOAD;
@@ -153,7 +148,14 @@ static __noinline int used_in_execution(__u32 slot, __u32 generation, __u32 acce
 	execution = bpf_map_lookup_elem(&executions, &tgid);
 	if (!execution || !BPF_CORE_READ_BITFIELD_PROBED(task, in_execve))
 		return 0;
-	place = execution->count;
+	for (place = 0; place < EXECUTION_FILES; place++) {
+		if (place >= execution->count)
+			break;
+		if (execution->index[place] == access) {
+			execution->rights[place] |= rights;
+			return 0;
+		}
+	}
 	if (place >= EXECUTION_FILES) {
 		owner = owner_of(slot, generation);
 		if (owner)
@@ -175,7 +177,7 @@ static __noinline int end_execution(__u32 index)
 	struct joiner *joiner;
 	struct access *access;
 
-	take_process(&process);
+	take_process(&process, (void *)bpf_get_current_task());
 	execution = bpf_map_lookup_elem(&executions, &process.tgid);
 	if (!slot || !execution)
 		return 0;

@@ -99,8 +99,7 @@ static __noinline int use_peer(struct sock___seen *sock, struct sock___seen *oth
 	return end(which - 1, rights);
 }
 
-SEC("fentry/security_socket_create")
-int BPF_PROG(on_socket, int family, int type, int protocol, int kern)
+HOOK("fentry/security_socket_create", on_socket, int family, int type, int protocol, int kern)
 {
 	struct scratch *s;
 	__u32 which;
@@ -119,8 +118,7 @@ int BPF_PROG(on_socket, int family, int type, int protocol, int kern)
 	return end(which - 1, SOCKET_CREATE);
 }
 
-SEC("fentry/security_socket_bind")
-int BPF_PROG(on_bind, struct socket___seen *socket, const void *address, int length)
+HOOK("fentry/security_socket_bind", on_bind, struct socket___seen *socket, const void *address, int length)
 {
 	struct sock___seen *sock = BPF_CORE_READ(socket, sk);
 	struct scratch *s;
@@ -137,46 +135,39 @@ int BPF_PROG(on_bind, struct socket___seen *socket, const void *address, int len
 	return end(which - 1, SOCKET_BIND);
 }
 
-SEC("fentry/security_socket_listen")
-int BPF_PROG(on_listen, struct socket___seen *socket)
+HOOK("fentry/security_socket_listen", on_listen, struct socket___seen *socket)
 {
 	return use_socket(BPF_CORE_READ(socket, sk), SOCKET_LISTEN);
 }
 
-SEC("fentry/security_socket_accept")
-int BPF_PROG(on_accept, struct socket___seen *socket)
+HOOK("fentry/security_socket_accept", on_accept, struct socket___seen *socket)
 {
 	return use_socket(BPF_CORE_READ(socket, sk), SOCKET_ACCEPT);
 }
 
 /* Of AF_UNIX the peer is known later, if there is one: on_unix_connect, on_unix_send. */
-SEC("fentry/security_socket_connect")
-int BPF_PROG(on_connect, struct socket___seen *socket)
+HOOK("fentry/security_socket_connect", on_connect, struct socket___seen *socket)
 {
 	return use_socket(BPF_CORE_READ(socket, sk), SOCKET_CONNECT);
 }
 
-SEC("fentry/security_socket_sendmsg")
-int BPF_PROG(on_send, struct socket___seen *socket)
+HOOK("fentry/security_socket_sendmsg", on_send, struct socket___seen *socket)
 {
 	return use_socket(BPF_CORE_READ(socket, sk), SOCKET_SEND);
 }
 
-SEC("fentry/security_socket_recvmsg")
-int BPF_PROG(on_receive, struct socket___seen *socket)
+HOOK("fentry/security_socket_recvmsg", on_receive, struct socket___seen *socket)
 {
 	return use_socket(BPF_CORE_READ(socket, sk), SOCKET_RECEIVE);
 }
 
-SEC("fentry/security_unix_stream_connect")
-int BPF_PROG(on_unix_connect, struct sock___seen *sock, struct sock___seen *other)
+HOOK("fentry/security_unix_stream_connect", on_unix_connect, struct sock___seen *sock, struct sock___seen *other)
 {
 	return use_peer(sock, other, SOCKET_CONNECT);
 }
 
 /* A datagram, or a socket for such is connected. */
-SEC("fentry/security_unix_may_send")
-int BPF_PROG(on_unix_send, struct socket___seen *socket, struct socket___seen *other)
+HOOK("fentry/security_unix_may_send", on_unix_send, struct socket___seen *socket, struct socket___seen *other)
 {
 	return use_peer(BPF_CORE_READ(socket, sk), BPF_CORE_READ(other, sk), SOCKET_SEND);
 }

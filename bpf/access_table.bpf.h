@@ -27,15 +27,23 @@ struct beginning {
 	struct vfsmount___seen *mount;
 };
 
+struct process {
+	__u64 start; /* CLOCK_BOOTTIME */
+	__u32 tgid;
+	__u32 padding;
+};
+
 struct scratch {
 	__u32 busy;
 	__u32 slot;
+	struct process process; /* whose access it is */
+	struct task_struct *another; /* ... if it is not the current task's */
 	struct access access; /* as it will be entered */
 	__u64 hash[2];
 	struct beginning beginning[2];
 	/* Here and not in registers: the verifier would follow each value by itself. */
 	__u32 path_start;
-	__u32 padding;
+	__u32 path_whole; /* its top was reached */
 	/* Of TEXT_PATH, TEXT_TARGET; behind the longest there is room to end a word of the hash. */
 	char text[2][TEXT_MOST + WORD_MOST];
 	char word[WORD_MOST + 8];
@@ -150,11 +158,42 @@ static __always_inline void mix(__u64 hash[2], __u64 word)
 	hash[1] ^= hash[1] >> 32;
 }
 
-/* Global functions are verified once, not for each hook. The texts of an entry, in its hash. */
+/* Whose words or lines a loop goes through. */
+struct piece {
+	__u32 which;
+	__u32 text;
+	__u32 first;
+};
+
+/* Loops by a helper: the verifier goes through the body once, in each of all the programs. */
+static long mix_step(__u32 word, struct piece *piece)
+{
+	struct scratch *s = scratch_at(piece->which);
+	__u32 text = piece->text;
+
+	if (!s || text > TEXT_TARGET || word >= TEXT_MOST / 8)
+		return 1;
+	mix(s->hash, ((__u64 *)s->text[text])[word]);
+	return 0;
+}
+
+static long store_step(__u32 number, struct piece *piece)
+{
+	struct scratch *s = scratch_at(piece->which);
+	__u32 text = piece->text, index = piece->first + number;
+	struct access_line *line = bpf_map_lookup_elem(&lines, &index);
+
+	if (!s || !line || text > TEXT_TARGET || number >= LINES_MOST)
+		return 1;
+	bpf_probe_read_kernel(line->text, LINE_LENGTH, &s->text[text][number * LINE_LENGTH]);
+	return 0;
+}
+
+/* The texts of an entry, in its hash. */
 __noinline int mix_text(__u32 which, __u32 text)
 {
+	struct piece mixer = { .which = which, .text = text };
 	struct scratch *s = scratch_at(which);
-	__u64 hash[2];
 	__u32 length;
 
 	if (!s || text > TEXT_TARGET)
@@ -165,44 +204,25 @@ __noinline int mix_text(__u32 which, __u32 text)
 #pragma unroll
 	for (int byte = 0; byte < 8; byte++)
 		s->text[text][length + byte] = 0;
-	hash[0] = s->hash[0];
-	hash[1] = s->hash[1];
-	for (__u32 word = 0; word < TEXT_MOST / 8; word++) {
-		if (word > length >> 3)
-			break;
-		mix(hash, ((__u64 *)s->text[text])[word]);
-	}
-	s->hash[0] = hash[0];
-	s->hash[1] = hash[1];
-	return 0;
-}
-
-/* Into lines from `first` on. */
-__noinline int store_text(__u32 which, __u32 text, __u32 first)
-{
-	struct scratch *s = scratch_at(which);
-	__u32 length;
-
-	if (!s || text > TEXT_TARGET)
-		return 0;
-	length = s->access.length[text];
-	for (__u32 number = 0; number < LINES_MOST; number++) {
-		__u32 index = first + number;
-		struct access_line *line;
-
-		if (number * LINE_LENGTH >= length)
-			break;
-		line = bpf_map_lookup_elem(&lines, &index);
-		if (!line)
-			break;
-		bpf_probe_read_kernel(line->text, LINE_LENGTH, &s->text[text][number * LINE_LENGTH]);
-	}
+	bpf_loop((length >> 3) + 1, mix_step, &mixer, 0);
 	return 0;
 }
 
 static __always_inline __u32 lines_of(__u32 length)
 {
 	return (length + LINE_LENGTH - 1) / LINE_LENGTH;
+}
+
+/* Into lines from `first` on. */
+__noinline int store_text(__u32 which, __u32 text, __u32 first)
+{
+	struct piece piece = { .which = which, .text = text, .first = first };
+	struct scratch *s = scratch_at(which);
+
+	if (!s || text > TEXT_TARGET)
+		return 0;
+	bpf_loop(lines_of(s->access.length[text]), store_step, &piece, 0);
+	return 0;
 }
 
 /* 1 + the index of a new entry; 0: refused. */

@@ -15,45 +15,48 @@ static __always_inline __u32 slot_of_task(struct task_struct___seen *task)
 	return table_find(BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id));
 }
 
+/* Of a task in `slot`; another than the current one where it is given. */
 static __always_inline int use_peer_task(enum access_kind kind, __u32 slot, __u32 other, __u32 number,
-					 __u32 rights)
+					 __u32 rights, struct task_struct___seen *another)
 {
 	__u32 which = slot ? begin_for(kind, slot) : 0;
 	struct scratch *s = which ? scratch_at(which - 1) : NULL;
 
 	if (!s)
 		return 0;
+	if (another) {
+		take_process(&s->process, another);
+		s->another = (void *)another;
+	}
 	s->access.what.object = number;
 	s->access.what.peer = slot == other ? PEER_INSIDE : PEER_OUTSIDE;
 	return end(which - 1, rights);
 }
 
-SEC("fentry/security_task_kill")
-int BPF_PROG(on_signal, struct task_struct___seen *target, const void *info, int signal)
+HOOK("fentry/security_task_kill", on_signal, struct task_struct___seen *target, const void *info, int signal)
 {
 	__u32 mine = my_slot(), its = slot_of_task(target);
 
-	use_peer_task(ACCESS_SIGNAL, mine, its, signal, SIGNAL_SEND);
-	return use_peer_task(ACCESS_SIGNAL, its, mine, signal, SIGNAL_RECEIVE);
+	use_peer_task(ACCESS_SIGNAL, mine, its, signal, SIGNAL_SEND, NULL);
+	return use_peer_task(ACCESS_SIGNAL, its, mine, signal, SIGNAL_RECEIVE, target);
 }
 
-SEC("fentry/security_ptrace_access_check")
-int BPF_PROG(on_ptrace, struct task_struct___seen *child, unsigned int mode)
+HOOK("fentry/security_ptrace_access_check", on_ptrace, struct task_struct___seen *child, unsigned int mode)
 {
 	__u32 mine = my_slot(), its = slot_of_task(child);
 	bool reads = mode & MODE_READ;
 
-	use_peer_task(ACCESS_PTRACE, mine, its, 0, reads ? PTRACE_READ : PTRACE_TRACE);
-	return use_peer_task(ACCESS_PTRACE, its, mine, 0, reads ? PTRACE_READ_BY : PTRACE_TRACED_BY);
+	use_peer_task(ACCESS_PTRACE, mine, its, 0, reads ? PTRACE_READ : PTRACE_TRACE, NULL);
+	return use_peer_task(ACCESS_PTRACE, its, mine, 0, reads ? PTRACE_READ_BY : PTRACE_TRACED_BY,
+			     child);
 }
 
-SEC("fentry/security_ptrace_traceme")
-int BPF_PROG(on_traceme, struct task_struct___seen *parent)
+HOOK("fentry/security_ptrace_traceme", on_traceme, struct task_struct___seen *parent)
 {
 	__u32 mine = my_slot(), its = slot_of_task(parent);
 
-	use_peer_task(ACCESS_PTRACE, its, mine, 0, PTRACE_TRACE);
-	return use_peer_task(ACCESS_PTRACE, mine, its, 0, PTRACE_TRACED_BY);
+	use_peer_task(ACCESS_PTRACE, its, mine, 0, PTRACE_TRACE, parent);
+	return use_peer_task(ACCESS_PTRACE, mine, its, 0, PTRACE_TRACED_BY, NULL);
 }
 
 static __always_inline int use_number(enum access_kind kind, __u32 number, __u32 rights)
@@ -71,8 +74,7 @@ static __always_inline int use_number(enum access_kind kind, __u32 number, __u32
 #define CAP_OPT_NOAUDIT 0x2
 
 /* At its end, since only that says whether it was granted; by any user namespace, as AppArmor does. */
-SEC("fexit/security_capable")
-int BPF_PROG(on_capable, const void *credentials, const void *space, int capability, unsigned int options,
+HOOK("fexit/security_capable", on_capable, const void *credentials, const void *space, int capability, unsigned int options,
 	     int result)
 {
 	if (options & CAP_OPT_NOAUDIT)
@@ -80,32 +82,27 @@ int BPF_PROG(on_capable, const void *credentials, const void *space, int capabil
 	return use_number(ACCESS_CAPABILITY, capability, result ? CAPABILITY_REFUSED : CAPABILITY_GRANTED);
 }
 
-SEC("fentry/security_create_user_ns")
-int BPF_PROG(on_user_namespace)
+HOOK("fentry/security_create_user_ns", on_user_namespace)
 {
 	return use_number(ACCESS_USER_NAMESPACE, 0, 1);
 }
 
-SEC("fentry/security_uring_override_creds")
-int BPF_PROG(on_uring_credentials)
+HOOK("fentry/security_uring_override_creds", on_uring_credentials)
 {
 	return use_number(ACCESS_IO_URING, 0, IO_URING_OVERRIDE_CREDS);
 }
 
-SEC("fentry/security_uring_sqpoll")
-int BPF_PROG(on_uring_poll)
+HOOK("fentry/security_uring_sqpoll", on_uring_poll)
 {
 	return use_number(ACCESS_IO_URING, 0, IO_URING_SQPOLL);
 }
 
-SEC("fentry/security_uring_cmd")
-int BPF_PROG(on_uring_command)
+HOOK("fentry/security_uring_cmd", on_uring_command)
 {
 	return use_number(ACCESS_IO_URING, 0, IO_URING_COMMAND);
 }
 
-SEC("fentry/security_uring_allowed")
-int BPF_PROG(on_uring)
+HOOK("fentry/security_uring_allowed", on_uring)
 {
 	return use_number(ACCESS_IO_URING, 0, IO_URING_SETUP);
 }

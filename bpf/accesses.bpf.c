@@ -84,8 +84,8 @@ static __noinline int keep(__u32 which, __u32 rights)
 		if (access && (access->workload & rights) == rights && rights)
 			return 0;
 	}
-	take_process(&process);
-	standing = standing_of(s->slot, &process);
+	process = s->process;
+	standing = standing_of(s->slot, &process, s->another);
 	if (standing == STANDING_OPEN) {
 		s->access.what.start = process.start;
 		s->access.what.tgid = process.tgid;
@@ -111,7 +111,7 @@ static __noinline int keep(__u32 which, __u32 rights)
 		__sync_fetch_and_or(into, rights);
 		count(&all->changes);
 	}
-	if (standing != STANDING_WORKLOAD)
+	if (standing != STANDING_WORKLOAD && !s->another)
 		used_in_execution(s->slot, slot->generation, index - 1, rights);
 	return 0;
 }
@@ -130,6 +130,8 @@ __noinline int begin_for(__u32 kind, __u32 index)
 		if (!s || __sync_lock_test_and_set(&s->busy, 1))
 			continue;
 		s->slot = index;
+		take_process(&s->process, (void *)bpf_get_current_task());
+		s->another = NULL;
 		s->access.what = nothing;
 		s->access.what.kind = kind;
 		s->access.device = s->access.inode = 0;
@@ -174,6 +176,27 @@ __noinline int end(__u32 which, __u32 rights)
 	give_back(s);
 	return 0;
 }
+
+/*
+ * A program, and the same again: two of them. The kernel skips a run while the same program is under
+ * way on that processor. Where programs can be preempted (Linux 7), who was preempted in one would so
+ * hide what others do meanwhile; the second of the two sees that. It is not loaded elsewhere.
+ */
+#define HOOK(place, name, args...)								\
+static __always_inline int body_of_##name(unsigned long long *ctx, ##args);			\
+SEC(place) int name(unsigned long long *ctx)							\
+{												\
+	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wint-conversion\"")	\
+	return body_of_##name(___bpf_ctx_cast(args));						\
+	_Pragma("GCC diagnostic pop")								\
+}												\
+SEC(place) int name##_again(unsigned long long *ctx)						\
+{												\
+	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wint-conversion\"")	\
+	return body_of_##name(___bpf_ctx_cast(args));						\
+	_Pragma("GCC diagnostic pop")								\
+}												\
+static __always_inline int body_of_##name(unsigned long long *ctx, ##args)
 
 #include "access_files.bpf.h"
 #include "access_sockets.bpf.h"

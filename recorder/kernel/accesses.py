@@ -20,7 +20,7 @@ from recorder.kernel.accesses_layout import (
     Owner,
 )
 from recorder.kernel.accesses_reading import WITHOUT_RIGHTS, subject_of
-from recorder.kernel.accesses_spec import AccessBounds, AccessesSpec, accesses_spec
+from recorder.kernel.accesses_spec import AGAIN, AccessBounds, AccessesSpec, accesses_spec
 from recorder.kernel.arrays import SharedArray
 from recorder.kernel.backend import Target
 from recorder.kernel.functions import KernelFunctions
@@ -30,6 +30,7 @@ from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.links import Links
 from recorder.kernel.loaded import LoadedObject
 from recorder.model.accesses import Accesses, AccessKey, Seen
+from recorder.model.errors import BpfLoadError, UnsupportedKernel
 from recorder.model.first_sight import FirstSight
 from recorder.model.record import Phase
 
@@ -40,8 +41,9 @@ class AccessLosses:
 
     Of the target: refused: accesses without an entry (one file counts each time); executions_full:
     files of the exec that started the workload, which stand in set-up alone; undecided_full: accesses
-    of processes whose phase stayed open, which count as workload. Of the watch: busy, missed: runs of
-    programs that found no place to work in, and those that the kernel skipped.
+    of processes whose phase stayed open, which count as workload; where programs are attached twice
+    (see accesses_spec) these three may count twice. Of the watch: busy, missed: runs of programs that
+    found no place to work in, and those that the kernel skipped.
     """
 
     refused: int = 0
@@ -72,7 +74,7 @@ class AccessWatch:
     To be attached after that recorder has its first target, and closed before it: its programs tell
     which phase a task is in, and run first on an exec because they were attached first.
 
-    Raises what LoadedObject and KernelFunctions raise.
+    Raises what LoadedObject, KernelFunctions and accesses_spec raise.
     """
 
     def __init__(self, backend: LibbpfBackend, bounds: AccessBounds | None = None) -> None:
@@ -104,8 +106,15 @@ class AccessWatch:
             self._undo = undo.pop_all()
 
     def attach(self) -> None:
-        """From the return of this on, accesses are seen. Raises BpfLoadError."""
-        self._links.attach()
+        """From the return of this on, accesses are seen. Raises UnsupportedKernel; then none is."""
+        try:
+            self._links.attach()
+        except BpfLoadError as error:
+            raise UnsupportedKernel(
+                "the kernel cannot attach programs to its security functions, by which accesses are seen: "
+                "boot one that was built with CONFIG_FUNCTION_TRACER, CONFIG_DYNAMIC_FTRACE and "
+                f"CONFIG_DEBUG_INFO_BTF, on x86-64 or arm64\n{error}"
+            ) from error
 
     def detach(self) -> None:
         """What was seen can still be read; may be repeated."""
@@ -124,12 +133,10 @@ class AccessWatch:
 
     def read(self, target: Target) -> Accesses:
         """All so far; rights of a process whose phase is open still count as workload."""
-        found = Accesses()
         entries: dict[AccessKey, Seen] = {}
         for entry in self._of(target):
             texts = tuple(
-                self._texts.text(line, length)
-                for line, length in zip(entry.line, entry.length, strict=True)
+                self._texts.text(line, length) for line, length in zip(entry.line, entry.length, strict=True)
             )
             path, other, word = texts
             subject = subject_of(entry, (path, other, word))
@@ -169,8 +176,14 @@ class AccessWatch:
             executions_full=owner.executions_full,
             undecided_full=owner.undecided_full,
             busy=counters.busy,
-            missed=sum(program_info(self._libbpf, fd).missed for fd in self._programs.values()),
+            missed=self._missed(),
         )
+
+    def _missed(self) -> int:
+        """At most so many runs were missed by a program and by its second, if it has one."""
+        missed = {name: program_info(self._libbpf, fd).missed for name, fd in self._programs.items()}
+        first = (name for name in missed if not name.endswith(AGAIN))
+        return sum(min(missed[name], missed.get(name + AGAIN, missed[name])) for name in first)
 
     def close(self) -> None:
         """Detaches and frees all; may be repeated."""

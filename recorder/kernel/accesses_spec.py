@@ -10,8 +10,9 @@ from enum import IntEnum
 from pathlib import Path
 
 from recorder.kernel import accesses_layout as layout
+from recorder.kernel.preemption import programs_are_preemptible
 from recorder.kernel.spec import object_path
-from recorder.model.errors import BpfLimit
+from recorder.model.errors import BpfLimit, UnsupportedKernel
 
 HOOKS: Mapping[str, str] = {
     "on_file_open": "security_file_open",
@@ -56,8 +57,20 @@ HOOKS: Mapping[str, str] = {
 }
 """Programs by the function of the kernel that they are attached to."""
 
-YOUNGER = frozenset({"security_file_truncate"})
-"""Functions that the oldest kernels lack; what they are for has another function there."""
+OPTIONAL = frozenset(
+    {
+        "security_file_truncate",  # 6.2; before it, security_path_truncate is asked
+        "security_create_user_ns",  # 6.1
+        "security_uring_override_creds",  # 5.16, and with io_uring alone, as the next three
+        "security_uring_sqpoll",
+        "security_uring_cmd",  # 5.19
+        "security_uring_allowed",  # 6.15
+    }
+)
+"""Functions that a kernel may lack, with the first that has them; all others are needed."""
+
+AGAIN = "_again"
+"""Ends the name of a program's second, see bpf/accesses.bpf.c."""
 
 _EXEC_END = "on_exec_end"
 
@@ -108,20 +121,32 @@ def accesses_spec(
     slots: int,
     set_shift: int,
     has_function: Callable[[str], bool],
+    *,
     path: Path | None = None,
     seed: int | None = None,
+    preemptible: bool | None = None,
 ) -> AccessesSpec:
     """The watch of accesses beside a recorder of calls.
 
     slots and set_shift: of that recorder; has_function: whether the kernel has one of this name;
-    seed: 64 bits of the hash, None for random ones.
+    seed: 64 bits of the hash, None for random ones; preemptible: as for syscalls_spec, each program is
+    attached twice then.
 
-    The program at an exec's end comes first: it waits for none of the others, and sees what they
-    kept only after their begin.
+    Raises UnsupportedKernel if the kernel lacks a function without which a record would not be whole.
     """
     number = secrets.randbits(64) if seed is None else seed
     missing = tuple(function for function in HOOKS.values() if not has_function(function))
-    used = tuple(name for name, function in HOOKS.items() if function not in missing)
+    needed = sorted(set(missing) - OPTIONAL)
+    if needed:
+        raise UnsupportedKernel(
+            f"the kernel has no {', '.join(needed)}, where accesses are seen: boot one that was built "
+            "with CONFIG_SECURITY, CONFIG_SECURITY_NETWORK and CONFIG_SECURITY_PATH"
+        )
+    if preemptible is None:
+        preemptible = programs_are_preemptible()
+    every = (_EXEC_END, *HOOKS)
+    used = (_EXEC_END, *(name for name, function in HOOKS.items() if function not in missing))
+    attach = (*used, *(name + AGAIN for name in used)) if preemptible else used
     return AccessesSpec(
         path=path or object_path("accesses.bpf.o"),
         max_entries={
@@ -142,8 +167,8 @@ def accesses_spec(
             "seed_high": number >> 32,
             "set_shift": set_shift,
         },
-        attach=(_EXEC_END, *used),
-        unused=tuple(name for name in HOOKS if name not in used),
+        attach=attach,
+        unused=tuple(name for name in (*every, *(name + AGAIN for name in every)) if name not in attach),
         missing=missing,
         bounds=bounds,
     )

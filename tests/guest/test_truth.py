@@ -83,6 +83,13 @@ DENIALS = {
     "apparmor": ("tests/guest/inside/denials/test_apparmor.py",),
     "selinux": ("tests/guest/inside/denials/test_selinux.py",),
 }
+# what containers use: programs at the kernel's security functions, and AppArmor's log to compare with
+_ACCESSES = "tests/guest/inside/accesses"
+ACCESSES = {
+    "6.1": (_ACCESSES,),
+    "6.12": (f"{_ACCESSES}/test_completeness.py", f"{_ACCESSES}/test_phases.py"),
+    "newest": (_ACCESSES,),
+}
 # 5.10 cannot run these programs: test_smoke.py has what it says.
 KERNELS = ("6.1", "newest", "6.12")
 SPECS = [spec for spec in wanted_specs() if spec.kernel in KERNELS]
@@ -93,7 +100,7 @@ def _tests(spec: Spec) -> tuple[str, ...]:
         return UNITS
     if spec.lsm == "selinux":
         return DENIALS[spec.lsm]
-    return (*TESTS, *MORE.get(spec.kernel, ()), *DENIALS[spec.lsm])
+    return (*TESTS, *MORE.get(spec.kernel, ()), *DENIALS[spec.lsm], *ACCESSES[spec.kernel])
 
 
 # The longest first: what is begun last is what everybody waits for

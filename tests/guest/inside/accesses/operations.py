@@ -46,7 +46,7 @@ def apart(act: Callable[[], object]) -> None:
 
 def execute(path: str | int) -> None:
     """In a process of its own."""
-    apart(lambda: os.execve(path, ["it", "x"], {}))
+    apart(lambda: os.execve(path, ["it", "x"], {}))  # noqa: S606  it is what is tried
 
 
 def files(here: str) -> Iterator[Operation]:
@@ -76,7 +76,9 @@ def files(here: str) -> Iterator[Operation]:
 
     def executable_later() -> None:
         program = os.open("/bin/cat", os.O_RDONLY)
-        LIBC.mprotect(LIBC.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_PRIVATE, program, 0), 4096, PROT_READ_EXEC)
+        LIBC.mprotect(
+            LIBC.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_PRIVATE, program, 0), 4096, PROT_READ_EXEC
+        )
 
     def passed(file: int) -> None:
         left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -167,7 +169,7 @@ def sockets(here: str) -> Iterator[Operation]:
     yield "a pair", lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     yield "bind", lambda: made["datagram"].bind(("127.0.0.1", 0))
     yield "listen", lambda: bound.listen(1)
-    yield "accept", lambda: listening.accept()
+    yield "accept", listening.accept
     yield "connect", lambda: made["datagram"].connect(("127.0.0.1", 9))
     yield "send", lambda: six.sendto(b"x", ("::1", 9))
     yield "send on a stream", lambda: client.send(b"x")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from recorder.kernel.accesses import AccessWatch
 from recorder.kernel.accesses_spec import AccessBounds
+from recorder.kernel.backend import Target, WatchRule
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import Bounds, syscalls_spec
@@ -32,20 +33,31 @@ def new_cgroup() -> Iterator[Path]:
 
 
 class Watched:
-    """`begin` records a cgroup; `backend` and `watch` are what does."""
+    """`recording` records a cgroup; `backend` and `watch` are what does.
 
-    def __init__(self, bounds: AccessBounds | None = None) -> None:
-        self.backend = LibbpfBackend(syscalls_spec(Bounds(slots=8)))
+    keeper: a cgroup that is watched all the time, so that the recorder of calls stays attached.
+    """
+
+    def __init__(self, keeper: Path, bounds: AccessBounds | None = None) -> None:
+        self.backend = LibbpfBackend(syscalls_spec(Bounds(slots=16)))
         try:
+            self.backend.watch(keeper.stat().st_ino, WatchRule(SlotMode.MODE_CONTAINER))
             self.watch = AccessWatch(self.backend, bounds)
+            self.watch.attach()
         except BaseException:
             self.backend.close()
             raise
 
-    def begin(self, cgroup: Path, mode: SlotMode = SlotMode.MODE_EXEC):
-        target = self.backend.add(cgroup.stat().st_ino, mode)
-        self.watch.attach()
-        return target
+    @contextlib.contextmanager
+    def recording(self, mode: SlotMode = SlotMode.MODE_EXEC) -> Iterator[tuple[Path, Target]]:
+        """A new cgroup and its target; what has happened by the end can no longer be read then."""
+        with new_cgroup() as cgroup:
+            target = self.backend.add(cgroup.stat().st_ino, mode)
+            try:
+                yield cgroup, target
+            finally:
+                self.backend.drop(target)
+                self.backend.release(target)
 
     def close(self) -> None:
         self.watch.close()
@@ -55,11 +67,12 @@ class Watched:
 @contextlib.contextmanager
 def watched(bounds: AccessBounds | None = None) -> Iterator[Watched]:
     """Nothing is recorded yet."""
-    made = Watched(bounds)
-    try:
-        yield made
-    finally:
-        made.close()
+    with new_cgroup() as keeper:
+        made = Watched(keeper, bounds)
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 @contextlib.contextmanager
@@ -92,11 +105,13 @@ def operate(folder: Path, profile: str, cgroup: Path, marker: Path) -> int:
     return process.returncode
 
 
-def shell(cgroup: Path, text: str) -> subprocess.CompletedProcess[bytes]:
-    """A shell that joins the cgroup and then is another one, which runs the text."""
-    return subprocess.run(
-        ["/bin/sh", "-c", 'echo $$ >"$1/cgroup.procs" && exec /bin/sh -c "$2"', "sh", cgroup, text],
-        capture_output=True,
-        timeout=240,
-        check=False,
-    )
+def joining(cgroup: Path, text: str, before: str = "") -> list[str]:
+    """The words of a shell that joins, does what is before, and then is another one, which runs the text."""
+    join = f'echo $$ >"$1/cgroup.procs" && {{ {before} exec /bin/sh -c "$2"; }}'
+    return ["/bin/sh", "-c", join, "sh", str(cgroup), text]
+
+
+def shell(cgroup: Path, text: str, before: str = "") -> subprocess.CompletedProcess[bytes]:
+    """Runs those words to their end."""
+    words = joining(cgroup, text, before)
+    return subprocess.run(words, capture_output=True, timeout=240, check=False)
