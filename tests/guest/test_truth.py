@@ -88,11 +88,8 @@ DENIALS = {
 }
 # what containers use: programs at the kernel's security functions, and AppArmor's log to compare with
 _ACCESSES = "tests/guest/inside/accesses"
-ACCESSES = {
-    "6.1": (_ACCESSES,),
-    "6.12": (f"{_ACCESSES}/test_completeness.py", f"{_ACCESSES}/test_phases.py"),
-    "newest": (_ACCESSES,),
-}
+_WHAT_KERNELS_DIFFER_IN = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("completeness", "paths", "phases"))
+ACCESSES = {"6.1": (_ACCESSES,), "6.12": _WHAT_KERNELS_DIFFER_IN, "newest": _WHAT_KERNELS_DIFFER_IN}
 # 5.10 cannot run these programs: test_smoke.py has what it says.
 KERNELS = ("6.1", "newest", "6.12")
 SPECS = [spec for spec in wanted_specs() if spec.kernel in KERNELS]
