@@ -1,11 +1,12 @@
 """`recorder check`."""
 
+import argparse
 import json
 
 import pytest
 
 from recorder.cli import check, machine
-from recorder.cli.machine import Finding
+from recorder.model.finding import Finding
 
 
 @pytest.mark.root
@@ -61,4 +62,4 @@ def test_an_old_kernel_is_told_apart(monkeypatch):
 
 
 def _options(**values):
-    return type("Options", (), values)
+    return argparse.Namespace(cluster=False, kubeconfig=None, account=None, **values)
