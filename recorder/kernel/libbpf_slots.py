@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import os
 import threading
@@ -14,9 +13,10 @@ from recorder.kernel import layout, pins
 from recorder.kernel.arrays import SharedArray
 from recorder.kernel.backend import Reading, Target
 from recorder.kernel.bitmap import bit_of, calls_of, denied_calls_of
+from recorder.kernel.control import run_control
 from recorder.kernel.info import program_info
 from recorder.kernel.layout import ControlOp, SlotState
-from recorder.kernel.libbpf import Libbpf, TestRunOptions, reason
+from recorder.kernel.libbpf import Libbpf, reason
 from recorder.kernel.links import Links
 from recorder.kernel.loaded import LoadedObject
 from recorder.kernel.quiescence import wait_for_runs
@@ -34,12 +34,13 @@ from recorder.model.record import CallKey
 class LibbpfSlots:
     """Loads (or, with `adopt`, takes over) the object of a spec; see SlotBackend for the methods.
 
-    Attached while there is something to record, and not otherwise.
+    Attached while there is something to record, and not otherwise. denied: whether denied calls
+    are looked for before `look_for_denied` says so; of what is adopted, as it was left.
     """
 
     loader = "libbpf"
 
-    def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None) -> None:
+    def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None, denied: bool = True) -> None:
         self._libbpf = Libbpf()
         self._spec = spec
         # What is attached belongs to what is in use: no other thread may change the one in between.
@@ -56,6 +57,8 @@ class LibbpfSlots:
         openers = {name: functools.partial(self._attach_event, number) for name, number in events.items()}
         folder = adopt / pins.LINKS if adopt else None
         self._links = Links(self._libbpf, self._programs, spec.attach, folder, openers)
+        if spec.denied and not denied and not self._links.attached(spec.denied):
+            self._links.want(spec.denied, False)
         self._slots = SharedArray(self._maps["slots"], layout.Slot, spec.bounds.slots + 1)
         self._counters = SharedArray(self._maps["counters"], layout.Counters, 1)
         entries = spec.max_entries["denials"]
@@ -72,28 +75,14 @@ class LibbpfSlots:
     def _attach_event(self, number: int, program: int) -> int:
         return attach_tracepoint(self._libbpf, program, number)
 
-    def _check(self, code: int, what: str) -> int:
+    @staticmethod
+    def _check(code: int, what: str) -> int:
         if code < 0:
             raise BpfLoadError(f"cannot {what}: {reason(code)}")
         return code
 
     def _control(self, op: ControlOp, *arguments: int) -> int:
-        """What the control program says, which may be a negative errno.
-
-        All that changes or reads an element of a map goes through it or through shared memory while
-        programs are attached, nothing through bpf(2): see SharedValue.
-        """
-        context = (ctypes.c_uint64 * 8)(op, *arguments)
-        options = TestRunOptions(
-            sz=ctypes.sizeof(TestRunOptions),
-            ctx_in=ctypes.addressof(context),
-            ctx_size_in=ctypes.sizeof(context),
-        )
-        code = self._libbpf.bpf_prog_test_run_opts(
-            self._programs[self._spec.control], ctypes.addressof(options)
-        )
-        self._check(code, "run the control program")
-        return ctypes.c_int32(options.retval).value
+        return run_control(self._libbpf, self._programs[self._spec.control], op, *arguments)
 
     @staticmethod
     def _target(index: int, slot: layout.Slot) -> Target:
@@ -175,6 +164,15 @@ class LibbpfSlots:
             except BpfError:
                 self._detach_if_unused()
                 raise
+
+    def look_for_denied(self, wanted: bool) -> None:
+        """As SlotBackend.look_for_denied."""
+        if not self._spec.denied:
+            return
+        with self._lock:
+            self._links.want(self._spec.denied, wanted)
+            if wanted and self._in_use():
+                self._links.attach()
 
     def _in_use(self) -> bool:
         return bool(self.targets())
