@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs the tests that need neither guest nor cluster: in three processes side by side, since most of them wait for
 # others most of the time. Those that speak gRPC are apart from the rest: its threads and the forks of tests
-# that make tasks by hand do not go together. Those with agents are in one process: an agent sees all
-# containers of the machine, also another's.
+# that make tasks by hand do not go together; those that need neither are with them. Those with agents are in one
+# process: an agent sees all containers of the machine, also another's.
 #
 #   scripts/test.sh [PYTEST_ARGUMENT...]     an argument that is a path: that alone, in one process
 set -uo pipefail
@@ -15,7 +15,7 @@ AGENTS=(
 	tests/agent tests/collector tests/containers
 	tests/ledger/test_capture_losses.py tests/ledger/test_identity_losses.py
 )
-SPEAKING=(tests/cli tests/unit/containers tests/unit/rpc)
+SPEAKING=(tests/cli tests/unit/{collector,containers,model,profiles,rpc,scripts,service})
 
 caches=$(mktemp -d)
 trap 'rm -rf "$caches"' EXIT

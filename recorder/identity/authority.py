@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 BACKDATED = 300
-"""Seconds by which a certificate begins before it is made: clocks of nodes differ."""
+"""Seconds by which a certificate begins before it is made, a tenth of its time at most: clocks differ."""
 MAX_REQUEST = 16 << 10
 """Bytes of a request: one of a key of RSA with 4,096 bits has 1,700."""
 
@@ -120,7 +120,7 @@ class Authority:
             .issuer_name(subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(_time(now - BACKDATED))
+            .not_valid_before(_time(now - min(BACKDATED, life / 10)))
             .not_valid_after(_time(now + life))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs=True), critical=True)
@@ -171,7 +171,7 @@ class Authority:
         if not names:
             raise InvalidRequest("a certificate needs a name: give a URI or a DNS name")
         own = self.own
-        begins = max(now - BACKDATED, own.begins)
+        begins = max(now - min(BACKDATED, life / 10), own.begins)
         made = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([]))

@@ -48,6 +48,11 @@ class Links:
             if fd >= 0:
                 self._fds[name] = fd
 
+    @property
+    def any(self) -> bool:
+        """Whether at least one is attached."""
+        return bool(self._fds)
+
     def attach(self) -> None:
         """Attaches what is not attached yet; what cannot be leaves nothing new. Raises BpfLoadError."""
         try:

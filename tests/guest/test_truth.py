@@ -80,12 +80,16 @@ MORE = {
 UNITS = tuple(f"tests/guest/inside/{path.name}" for path in sorted((HERE / "inside").glob("test_*.py")))
 # security modules, and kprobes
 DENIALS = {
-    "apparmor": ("tests/guest/inside/denials/test_apparmor.py",),
+    "apparmor": (
+        "tests/guest/inside/denials/test_apparmor.py",
+        "tests/guest/inside/denials/test_lifetime.py",
+    ),
     "selinux": ("tests/guest/inside/denials/test_selinux.py",),
 }
 # 5.10 cannot run these programs: test_smoke.py has what it says.
 KERNELS = ("6.1", "newest", "6.12")
 SPECS = [spec for spec in wanted_specs() if spec.kernel in KERNELS]
+SPECS.append(Spec("newest", "selinux"))  # where tracing programs can be preempted; for denials alone
 
 
 def _tests(spec: Spec) -> tuple[str, ...]:
