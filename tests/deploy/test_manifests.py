@@ -136,7 +136,7 @@ def test_profiles_that_are_named_are_shipped(everything: Everything) -> None:
         found = container["securityContext"].get("seccompProfile", {})
         if found.get("type") == "Localhost":
             named.add(found["localhostProfile"].removeprefix("profile-recorder/"))
-    assert named == set(profiles["data"]) == {"agent.json"}
+    assert named == set(profiles["data"]) == {"agent.json", "collector.json"}
 
 
 @EVERY

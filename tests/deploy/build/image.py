@@ -40,7 +40,7 @@ def make_base(folder: Path) -> Mapping[str, Any]:
     return {"files": [BASE]}
 
 
-SINGLE = ("Makefile", "pyproject.toml", "requirements.lock", "README.md", "LICENSE", ".dockerignore")
+SINGLE = ("Makefile", "pyproject.toml", "requirements.lock", "LICENSE", ".dockerignore")
 """Files of the context that are not in a folder of it."""
 
 
