@@ -47,6 +47,15 @@ def tools(recipes: Recipes) -> Artefact:
 
 
 @pytest.fixture(scope="session")
+def checkov(recipes: Recipes) -> Artefact:
+    """checkov; skips where it is not there."""
+    try:
+        return _found(recipes.find_checkov(), "checkov")
+    except DamagedError as error:
+        pytest.skip(f"damaged: {error} (make cluster)")
+
+
+@pytest.fixture(scope="session")
 def twins(recipes: Recipes) -> Artefact:
     """What two builds say of their layers; skips where that was not done for what is here now."""
     try:

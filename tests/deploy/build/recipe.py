@@ -1,6 +1,6 @@
 """What needs what.
 
-base ──> image        tools
+base ──> image        tools        checkov
      └─> twins        the image, built again from another checkout and without layers that were there
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recorder import __version__
-from tests.deploy.build import image, tools
+from tests.deploy.build import checkov, image, tools
 from tests.deploy.build.twins import build_twins
 from tests.guest.cache import Artefact, Cache, digest_of
 
@@ -42,6 +42,17 @@ class Recipes:
             return tools.fetch_tools(self.cache.root / "apt", folder)
 
         return self.cache.make("tools", self._tools_key(), fetch)
+
+    def _checkov_key(self) -> str:
+        return digest_of(HERE / "checkov.py", checkov.LOCK)
+
+    def checkov(self) -> Artefact:
+        """checkov, in a folder of packages."""
+        return self.cache.make("checkov", self._checkov_key(), checkov.fetch_checkov)
+
+    def find_checkov(self) -> Artefact | None:
+        """If it is there; nothing is made."""
+        return self.cache.find("checkov", self._checkov_key())
 
     def base(self) -> Artefact:
         """base.tar."""
@@ -87,5 +98,8 @@ class Recipes:
         """All of them."""
         with self.cache.building():
             self.storage.trim()
-            wanted = {each.folder for each in (self.tools(), self.base(), self.image(), self.twins())}
+            wanted = {
+                each.folder
+                for each in (self.tools(), self.checkov(), self.base(), self.image(), self.twins())
+            }
             self.cache.prune(wanted)
