@@ -66,10 +66,17 @@ class Collector(CollectorProcess):
 
     def counted(self) -> dict[str, int]:
         """Requests for certificates by what became of them."""
+        return self._by_label("enrolments_total")
+
+    def ended(self, reason: str) -> int:
+        """Streams of agents that ended for a reason."""
+        return self._by_label("agent_streams_ended_total").get(reason, 0)
+
+    def _by_label(self, name: str) -> dict[str, int]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.plain_port}/metrics", timeout=WAIT) as page:
             text = page.read().decode()
-        found = re.findall(r'^recorder_collector_enrolments_total\{result="(\w+)"\} (\S+)$', text, re.M)
-        return {result: int(float(count)) for result, count in found}
+        found = re.findall(rf'^recorder_collector_{name}\{{\w+="(\w+)"\}} (\S+)$', text, re.M)
+        return {label: int(float(count)) for label, count in found}
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +169,11 @@ def test_an_agents_pod_becomes_its_nodes_agent(cluster, deployed, ca, tmp_path):
             cluster.stored(agent)
             number += 1
             time.sleep(0.2)
-        time.sleep(max(0.0, first - time.time()))  # the first certificate has ended
-        cluster.do(reconnect())
+        # the stream ends with the certificate that it was made with
+        while not cluster.collector.ended("unreachable"):
+            assert time.monotonic() < end, enrolment.problem
+            time.sleep(0.2)
+        assert time.time() >= first - 1
         cluster.act(lambda: (agent.see(web, "getpid"), agent.end(web)))
         cluster.stored(agent)
         profile = cluster.profile(f"r-{place}-web", lambda each: state(each) == "final")
