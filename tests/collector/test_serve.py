@@ -135,6 +135,7 @@ def test_calls_that_a_filter_denies_are_in_the_status(serve, podman, rootfs, tmp
     status = serve.wait_for(lambda: (found := serve.status("asked")).get("denials") and found)
     container = {"container": "it", "kind": "seccomp", "verdict": "denied", "records": 1}
     assert status["denials"] == [{**container, "what": "getpgrp"}, {**container, "what": "getuid"}]
+    assert "denials" not in serve.status("plain")
     final = serve.wait_for(
         lambda: annotation(serve.profile("asked-it"), "state") == "final" and serve.profile("asked-it")
     )
