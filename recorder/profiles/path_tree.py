@@ -3,8 +3,8 @@
 What is in a path that is never the same twice is replaced first (`path_part`). Then, from the
 root on: a folder with more subfolders than its threshold (of those that have no program) gets one,
 `*`, that has what all of them had; a folder with more files of the same permissions than its
-threshold gets one for them, `*` or `*.EXTENSION` where all have the same. Programs are never united, nor are names of the root. Nothing
-else is widened; each time is kept with its reason.
+threshold gets one for them, `*` or `*.EXTENSION` where all have the same. Programs are never united,
+nor are names of the root. Nothing else is widened; each time is kept with its reason.
 """
 
 from __future__ import annotations
