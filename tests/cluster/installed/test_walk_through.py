@@ -50,7 +50,7 @@ def test_the_walk_through(installation: Installation, place: str) -> None:
     """From a recording to a Deployment that runs under its profile, and may do nothing else."""
     pods, client = installation.pods, installation.client
     installation.record(place, "web")
-    installation.planned(1)
+    installation.planned()
     client.create(service(place, "web", 8080, {"app": "web"}))
     (pod,) = pods.roll_out(web(place))
     name = pod["metadata"]["name"]
