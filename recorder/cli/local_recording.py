@@ -77,7 +77,7 @@ class LocalRecording:
     ) -> None:
         self.loader = loader
         """As it was asked for; once it was `auto`'s to choose, which one it took, and why."""
-        self._denials = denials
+        self.denials = denials
         self._chosen = chosen
         self._endpoint = endpoint
         self._display = display
@@ -103,6 +103,10 @@ class LocalRecording:
     def wants(self, subject: Subject) -> bool:
         """As the target."""
         return self._target.wants(subject)
+
+    def wants_denials(self, subject: Subject) -> bool:
+        """Of all that it has, or of nothing."""
+        return self.denials
 
     def recordings(self, subject: Subject) -> tuple[str, ...]:
         """None: it is no plan."""
@@ -148,7 +152,7 @@ class LocalRecording:
         memory = MemorySettings()
         async with self._indexed(memory.containers):
             cgroups, roots = await self._select()
-            loaded = load(self.loader, replace(bounds_of(memory), denials=self._denials))
+            loaded = load(self.loader, replace(bounds_of(memory), denials=self.denials))
             self._backend = loaded.backend
             if loaded.why:
                 self.loader = f"{self._backend.loader}, {loaded.why}"
@@ -158,6 +162,7 @@ class LocalRecording:
                     self._backend, self._index, None, use, node=node_name(), mount=self._mount
                 )
                 async with _running(self._tracker.run()):
+                    await self._tracker.join(self)
                     self._watch(roots)
                     await self._begin(cgroups)
                     await self._follow(deadline)

@@ -25,8 +25,8 @@ _ATTEMPTS = 100
 class LibbpfBackend(LibbpfSlots):
     """See Backend for the methods. Attached while there is a target or a watched root, and not otherwise."""
 
-    def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None) -> None:
-        super().__init__(spec, adopt=adopt)
+    def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None, denied: bool = True) -> None:
+        super().__init__(spec, adopt=adopt, denied=denied)
         self._exchange = SharedValue(self._maps["exchange"], layout.Exchange)
         self._exchanging = threading.Lock()
 
@@ -155,6 +155,20 @@ class LibbpfBackend(LibbpfSlots):
             "roots": (len(self.watched()), counters.roots_full),
             "ring": (0, counters.ring_full),
         }
+
+    def shared_maps(self) -> Mapping[str, int]:
+        """What tells an object beside this one whose a task is and in which phase: maps by name."""
+        return {name: self._maps[name] for name in ("slots", "table", "table_overflow", "joiners")}
+
+    @property
+    def slot_count(self) -> int:
+        """Entries of `slots`, the one that is none included."""
+        return len(self._slots)
+
+    @property
+    def set_shift(self) -> int:
+        """The constant of this name, see bpf/lookup.bpf.h."""
+        return self._spec.constants["set_shift"]
 
     def close(self) -> None:
         """As SlotBackend.close."""

@@ -24,8 +24,18 @@ LOSSES = {
     "record_refused",
     "agent_lost",
     "restart_without_state",
+    "accesses_full",
+    "domain_enforcing",
 }
-NOTES = {"ring_full", "unknown_number", "joiner_without_exec", "undecided", "denials_full"}
+NOTES = {
+    "ring_full",
+    "unknown_number",
+    "joiner_without_exec",
+    "undecided",
+    "denials_unwatched",
+    "denials_late",
+    "denials_full",
+}
 
 
 @given(ledgers)
