@@ -11,6 +11,7 @@ from tests.cluster.installed.installation import COLLECTOR, PLACE, Installation
 from tests.cluster.node.pods import pod
 
 pytestmark = pytest.mark.root
+REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 AUDIENCE = "recorder-collector"
 TOKENS = "/var/run/secrets/tokens"
 # Run in the pod, by the image's own interpreter: what each door answers. In: JSON; out: JSON.
@@ -122,12 +123,12 @@ def found(installation: Installation) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("door", "answers"),
     [
-        ("enrol without a token", {"UNAUTHENTICATED", "PERMISSION_DENIED"}),
-        ("enrol as another account", {"UNAUTHENTICATED", "PERMISSION_DENIED"}),
+        ("enrol without a token", REFUSED),
+        ("enrol as another account", REFUSED),
         ("agents without a certificate", {"UNAVAILABLE"}),  # no TLS without one
         ("agents without anything", {"UNAVAILABLE"}),
-        ("people without a token", {"UNAUTHENTICATED"}),
-        ("people with a token of that audience", {"UNAUTHENTICATED"}),
+        ("people without a token", REFUSED),
+        ("people with a token of that audience", REFUSED),
         ("metrics without a token", {401, 403}),
         ("metrics with a token of that audience", {401, 403}),
         ("anything else of the agent", {404}),
