@@ -179,11 +179,3 @@ def recorded(profile: Object) -> set[str]:
 def is_final(profile: Object) -> bool:
     """Whether it will not change any more."""
     return mark(profile, "state") == "final"
-
-
-def localhost(profile: Object) -> bytes:
-    """The profile as a kubelet's Localhost file: the same fields, as the operator of that API writes them."""
-    spec = profile["spec"]
-    return json.dumps(
-        {key: spec[key] for key in ("defaultAction", "architectures", "syscalls") if key in spec}
-    ).encode()
