@@ -6,6 +6,8 @@
 #ifndef AUDIT_TYPES_H
 #define AUDIT_TYPES_H
 
+#include <linux/types.h>
+
 /* include/linux/lsm_audit.h */
 enum lsm_audit_data {
 	LSM_DATA_PATH = 1,
@@ -94,6 +96,19 @@ struct dentry___alias_bare {
 	} d_alias;
 };
 
+struct kernfs_node___audit {
+	__u64 id;
+};
+
+struct cgroup_root___audit {
+	int hierarchy_id;
+};
+
+struct cgroup___audit {
+	struct kernfs_node___audit *kn;
+	struct cgroup_root___audit *root;
+};
+
 struct lsm_ioctlop_audit {
 	struct path___audit path;
 };
@@ -119,6 +134,17 @@ struct selinux_audit_data {
 	__u32 audited;
 	__u32 denied;
 	int result;
+};
+
+/* The tracepoint's fields; a text is a word with its place in the record in the lower half. */
+struct trace_event_raw_selinux_audited {
+	__u32 requested;
+	__u32 denied;
+	__u32 audited;
+	int result;
+	__u32 __data_loc_scontext;
+	__u32 __data_loc_tcontext;
+	__u32 __data_loc_tclass;
 };
 
 struct security_class_mapping {

@@ -7,6 +7,7 @@
 #define RECORDER_DENIALS_H
 
 #define DENIAL_COMM 16
+#define DENIALS_LAYOUT 1 /* of what is pinned: one more with each change of this file */
 
 enum denial_module {
 	MODULE_APPARMOR = 1,
@@ -16,6 +17,28 @@ enum denial_module {
 enum denial_state {
 	DENIAL_FREE = 0,
 	DENIAL_READY = 1, /* all but count and last sight stays as it is from now on */
+};
+
+/* What user space asks of the control program. */
+enum denial_op {
+	DENIAL_OPEN = 1,      /* once, after the load */
+	DENIAL_WATCH = 2,     /* cgroup id, owner_scope */
+	DENIAL_DROP = 3,      /* cgroup id: nothing of it is taken any more */
+	DENIAL_GIVE_BACK = 4, /* index of an entry whose owner was dropped */
+	DENIAL_FORGET = 5,    /* cgroup id that was dropped, and has no entries any more */
+};
+
+enum owner_state {
+	OWNER_FREE = 0,
+	OWNER_WATCHED = 1,
+	OWNER_DROPPED = 2,
+};
+
+/* What a cgroup that is watched stands for; of several that a task is in, the nearest counts. */
+enum owner_scope {
+	SCOPE_OWN = 0,   /* made by the kernel side, for a denial below one that is SCOPE_EACH */
+	SCOPE_WHOLE = 1, /* all that is below has its entries here */
+	SCOPE_EACH = 2,  /* each cgroup below has entries of its own */
 };
 
 /* AppArmor's own types (security/apparmor/include/audit.h), and what is not of it. */
@@ -77,7 +100,8 @@ struct denial_what {
 
 struct denial {
 	struct denial_what what;
-	__u64 cgroup_id;
+	__u64 hash[2];
+	__u64 cgroup_id; /* of the owner */
 	__u64 first_ns; /* CLOCK_BOOTTIME */
 	__u64 last_ns;
 	__u64 count;
@@ -97,28 +121,50 @@ struct denial {
 	char name[1024];
 };
 
-/* That there is a new entry: a hint. */
+/* That there is a new entry, or that a cgroup was removed: a hint. */
 struct denial_hint {
 	__u64 cgroup_id;
-	__u32 index;
-	__u32 padding;
+	__u64 removed; /* 1: the cgroup was */
+};
+
+/* Of one owner; added up in `past` when it is forgotten. */
+struct denial_numbers {
+	__u64 seen;       /* calls of the audit function */
+	__u64 recorded;   /* of them in an entry */
+	__u64 table_full; /* no entry was free */
+	__u64 unreadable; /* the record itself could not be read */
+	__u64 named;      /* SELinux: the tracepoint gave contexts and class */
+	__u64 stash_full; /* SELinux: the object could not be kept for the tracepoint */
+};
+
+/* A cgroup that has entries, or may get some. Read when user space likes; begun_ns tells uses apart. */
+struct denial_owner {
+	__u64 cgroup_id;
+	enum owner_state state;
+	enum owner_scope scope;
+	__u32 entries; /* that it has, the one for the rest included */
+	__u32 removed; /* 1: the cgroup is no longer there */
+	__u64 begun_ns;
+	struct denial_numbers numbers;
 };
 
 struct denial_counters {
-	__u32 used; /* entries given out, those that were given out in vain included */
-	__u32 padding;
-	__u64 seen;        /* calls of the audit function */
-	__u64 recorded;    /* of them in an entry */
-	__u64 table_full;  /* no entry, or no place for the cgroup */
+	__u32 layout;
+	__u32 per_cgroup;
+	__u32 used; /* entries from 0 on that ever were in use */
+	__u32 owners_used;
+	__u64 owners_full; /* denials whose cgroup has no owner, since none was free */
+	__u64 between;     /* denials of a cgroup that was dropped and not yet forgotten */
+	__u64 elsewhere;   /* denials of cgroups that nobody watches */
 	__u64 ring_full;   /* hints */
-	__u64 unreadable;  /* the record itself could not be read */
-	__u64 named;       /* SELinux: the tracepoint gave contexts and class */
-	__u64 stash_full;  /* SELinux: the object could not be kept for the tracepoint */
+	struct denial_numbers past;
 };
 
 _Static_assert(sizeof(struct denial_what) == 88, "denial_what");
-_Static_assert(sizeof(struct denial) == 88 + 32 + 16 + 16 + 32 + 2400, "denial");
+_Static_assert(sizeof(struct denial) == 88 + 48 + 16 + 16 + 32 + 2400, "denial");
 _Static_assert(sizeof(struct denial_hint) == 16, "denial_hint");
-_Static_assert(sizeof(struct denial_counters) == 64, "denial_counters");
+_Static_assert(sizeof(struct denial_numbers) == 48, "denial_numbers");
+_Static_assert(sizeof(struct denial_owner) == 80, "denial_owner");
+_Static_assert(sizeof(struct denial_counters) == 96, "denial_counters");
 
 #endif

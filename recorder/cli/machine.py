@@ -9,7 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from recorder.containers.cgroup import cgroup2_mount
+from recorder.kernel.denial_sources import open_denials
+from recorder.kernel.denials_spec import DenialBounds
 from recorder.kernel.headers import find_headers
+from recorder.kernel.kprobes import PINNED_KPROBES
 from recorder.kernel.libbpf import SONAME, Libbpf
 from recorder.kernel.loaded import kernel_version
 from recorder.kernel.loaders import OLDEST_KERNEL, load
@@ -143,6 +146,20 @@ def _lsms() -> Finding:
     return Finding("security modules", True, False, active)
 
 
+def _denials() -> Finding:
+    """The proof for AppArmor and SELinux: the first source that can be attached."""
+    try:
+        opened = open_denials("auto", DenialBounds(denials=1, per_cgroup=1, cgroups=1))
+    except RecorderError as error:
+        said = str(error).splitlines()[0]
+        return Finding("denials", False, False, f"{error.code}; system calls are recorded without", said)
+    opened.source.close()
+    found = f"{opened.module} by {opened.source.name}, {opened.why}"
+    if opened.source.name != "lsm" or kernel_version(os.uname().release) < PINNED_KPROBES:
+        found += "; they end with their process: they cannot be pinned, which for kprobes needs Linux 5.15"
+    return Finding("denials", True, False, found)
+
+
 POINTS: tuple[Callable[[], Finding], ...] = (
     _kernel,
     _machine,
@@ -156,6 +173,7 @@ POINTS: tuple[Callable[[], Finding], ...] = (
     _load,
     _bpffs,
     _lsms,
+    _denials,
 )
 
 

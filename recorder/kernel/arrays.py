@@ -40,6 +40,17 @@ class SharedArray(Generic[Struct]):
         ).value
         return found
 
+    def column(self, field: str, count: int) -> list[int]:
+        """One integer field of 32 or 64 bits, of the first `count` elements."""
+        place = getattr(self._element, field)
+        step, start = self._size // place.size, place.offset // place.size
+        with (
+            memoryview(self._map) as whole,
+            whole.cast("I" if place.size == 4 else "Q") as words,
+            words[start : start + count * step : step] as wanted,
+        ):
+            return wanted.tolist()
+
     def store(self, index: int, field: str, value: int) -> None:
         """Writes one integer field of an element; the others stay as they are."""
         place = getattr(self._element, field)

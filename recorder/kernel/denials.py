@@ -11,10 +11,33 @@ import ctypes
 import functools
 import mmap
 import select
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
+from recorder.kernel import pins
 from recorder.kernel.arrays import SharedArray
-from recorder.kernel.denials_layout import DenialCounters, Entry, Module, State
+from recorder.kernel.control import run_control
+from recorder.kernel.denial_source import (
+    DenialCgroup,
+    DenialLosses,
+    DenialReading,
+    Flush,
+    Scope,
+    nothing_to_flush,
+)
+from recorder.kernel.denials_layout import (
+    DenialCounters,
+    Entry,
+    Module,
+    Numbers,
+    Op,
+    Owner,
+    OwnerScope,
+    OwnerState,
+    State,
+)
+from recorder.kernel.denials_pins import AdoptedDenials
 from recorder.kernel.denials_reading import denial_of
 from recorder.kernel.denials_spec import DenialsSpec
 from recorder.kernel.info import program_info
@@ -22,26 +45,18 @@ from recorder.kernel.kprobes import attach_kprobe, kprobe_type
 from recorder.kernel.libbpf import Libbpf
 from recorder.kernel.links import Links
 from recorder.kernel.loaded import LoadedObject
+from recorder.kernel.quiescence import wait_for_runs
+from recorder.kernel.tracefs import tracepoint_id
+from recorder.kernel.tracepoints import attach_tracepoint
 from recorder.model.denial import Denial
+from recorder.model.errors import BpfLimit, BpfLoadError
 
-
-@dataclass(frozen=True, slots=True)
-class DenialLosses:
-    """What was not kept, in numbers of denials, but for ring_full.
-
-    table_full: no entry was free; unreadable: the kernel's record could not be read;
-    unnamed: SELinux gave no contexts (no audit record was written, as with audit=0 or a
-    full backlog); stash_full: denials whose object is not known; missed: runs of programs that
-    the kernel skipped (6.1 does not count those of kprobes); ring_full: hints,
-    whose entries are there.
-    """
-
-    table_full: int = 0
-    unreadable: int = 0
-    unnamed: int = 0
-    stash_full: int = 0
-    missed: int = 0
-    ring_full: int = 0
+_SCOPES = {
+    OwnerScope.SCOPE_OWN: Scope.OWN,
+    OwnerScope.SCOPE_WHOLE: Scope.WHOLE,
+    OwnerScope.SCOPE_EACH: Scope.EACH,
+}
+_WANTED = {Scope.WHOLE: OwnerScope.SCOPE_WHOLE, Scope.EACH: OwnerScope.SCOPE_EACH}
 
 
 class _Hints:
@@ -53,6 +68,9 @@ class _Hints:
         self._producer = mmap.mmap(fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ, offset=mmap.PAGESIZE)
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
+
+    def fileno(self) -> int:
+        return self._fd
 
     def wait(self, seconds: float) -> bool:
         return bool(self._poll.poll(seconds * 1000))
@@ -68,71 +86,238 @@ class _Hints:
 
 
 class DenialWatch:
-    """Loads the object of a spec, and sees denials between attach and detach.
+    """Loads the object of a spec, or takes over the one that is pinned in `adopt`; see DenialSource.
 
-    Raises what LoadedObject raises, and UnsupportedKernel where there are no kprobes.
+    Raises what LoadedObject raises, PinMismatch, and UnsupportedKernel where there are no kprobes.
     """
 
-    def __init__(self, spec: DenialsSpec) -> None:
+    def __init__(
+        self, spec: DenialsSpec, *, adopt: Path | None = None, flush: Flush = nothing_to_flush
+    ) -> None:
         self._libbpf = Libbpf()
+        self._flush = flush
+        self._unflushed = 0
         self._spec = spec
+        self._lock = threading.RLock()
         kind = kprobe_type()
+        self._object: LoadedObject | AdoptedDenials
         with contextlib.ExitStack() as undo:
-            self._object = LoadedObject(self._libbpf, spec)
+            if adopt:
+                self._object = AdoptedDenials(self._libbpf, spec, adopt)
+            else:
+                self._object = LoadedObject(self._libbpf, spec)
             undo.callback(self._object.close)
-            maps = self._object.map_fds()
+            self._maps = self._object.map_fds()
             self._programs = self._object.program_fds()
+            # Read now: later this process may have given up the capability that opens tracefs.
             openers = {
-                name: functools.partial(self._open, kind, function) for name, function in spec.kprobes.items()
+                **{name: functools.partial(self._probe, kind, what) for name, what in spec.kprobes.items()},
+                **{name: functools.partial(self._trace, tracepoint_id(e)) for name, e in spec.events.items()},
             }
-            self._links = Links(self._libbpf, self._programs, spec.attach, openers=openers)
-            self._entries = SharedArray(maps["denials"], Entry, spec.bounds.denials)
+            folder = adopt / pins.LINKS if adopt else None
+            self._links = Links(self._libbpf, self._programs, spec.attach, folder, openers)
+            undo.callback(self._links.close)
+            self._entries = SharedArray(self._maps["denials"], Entry, spec.bounds.denials)
             undo.callback(self._entries.close)
-            self._counters = SharedArray(maps["counters"], DenialCounters, 1)
+            self._owners = SharedArray(self._maps["owners"], Owner, spec.bounds.cgroups)
+            undo.callback(self._owners.close)
+            self._counters = SharedArray(self._maps["counters"], DenialCounters, 1)
             undo.callback(self._counters.close)
-            self._hints = _Hints(maps["hints"])
+            self._hints = _Hints(self._maps["hints"])
             undo.callback(self._hints.close)
+            if not adopt:
+                self._control(Op.DENIAL_OPEN)
+            elif self._links.any:
+                # Whole already, unless who pinned it was killed in the middle of attaching.
+                self._links.attach()
             self._undo = undo.pop_all()
+        self._seen: dict[int, tuple[int, int]] = {}
 
-    def _open(self, kind: int, function: str, program: int) -> int:
+    def _probe(self, kind: int, function: str, program: int) -> int:
         return attach_kprobe(self._libbpf, program, kind, function)
 
+    def _trace(self, number: int, program: int) -> int:
+        return attach_tracepoint(self._libbpf, program, number)
+
+    def _control(self, op: Op, *arguments: int) -> int:
+        return run_control(self._libbpf, self._programs[self._spec.control], op, *arguments)
+
+    @property
+    def name(self) -> str:
+        """As DenialSource.name."""
+        return "lsm"
+
+    @property
+    def attached(self) -> bool:
+        """As DenialSource.attached."""
+        return self._links.any
+
     def attach(self) -> None:
-        """From the return of this on, denials are seen. Raises BpfLoadError."""
-        self._links.attach()
+        """As DenialSource.attach."""
+        with self._lock:
+            self._links.attach()
 
     def detach(self) -> None:
-        """What was seen can still be read; may be repeated."""
-        self._links.detach()
+        """As DenialSource.detach."""
+        with self._lock:
+            self._links.detach()
+
+    def watch(self, cgroup_id: int, scope: Scope = Scope.WHOLE) -> None:
+        """As DenialSource.watch."""
+        with self._lock:
+            if self._control(Op.DENIAL_WATCH, cgroup_id, _WANTED[scope]):
+                self._unflushed += not self._flush()
+                return
+        raise BpfLimit(
+            f"denials of cgroup {cgroup_id} cannot be watched: all {self._spec.bounds.cgroups} places are "
+            "taken, or what was dropped of it is not released yet"
+        )
+
+    def _cgroup(self, owner: Owner) -> DenialCgroup:
+        return DenialCgroup(
+            cgroup_id=owner.cgroup_id,
+            epoch=owner.begun_ns,
+            scope=_SCOPES[OwnerScope(owner.scope)],
+            dropped=owner.state == OwnerState.OWNER_DROPPED,
+            removed=bool(owner.removed),
+        )
+
+    def _indexes(self) -> dict[int, int]:
+        """By the cgroup's id, where its owner is."""
+        used = min(self._counters.word(0, "owners_used"), len(self._owners))
+        ids = self._owners.column("cgroup_id", used)
+        states = self._owners.column("state", used)
+        return {
+            cgroup_id: index
+            for index, (cgroup_id, state) in enumerate(zip(ids, states, strict=True))
+            if state != OwnerState.OWNER_FREE
+        }
+
+    def cgroups(self) -> Sequence[DenialCgroup]:
+        """As DenialSource.cgroups."""
+        with self._lock:
+            return [self._cgroup(self._owners[index]) for index in self._indexes().values()]
+
+    def changed(self) -> frozenset[int]:
+        """As DenialSource.changed; reads a few words of each entry, and no texts."""
+        with self._lock:
+            self._hints.forget()
+            used = min(self._counters.word(0, "used"), len(self._entries))
+            states = self._entries.column("state", used)
+            ids = self._entries.column("cgroup_id", used)
+            counts = self._entries.column("count", used)
+            found = {
+                index: (cgroup_id, number)
+                for index, (state, cgroup_id, number) in enumerate(zip(states, ids, counts, strict=True))
+                if state == State.DENIAL_READY
+            }
+            fresh = {
+                cgroup_id for index, (cgroup_id, _) in found.items() if self._seen.get(index) != found[index]
+            }
+            self._seen = found
+            return frozenset(fresh | {each.cgroup_id for each in self.cgroups() if each.removed})
+
+    def _ready(self, cgroup_ids: Iterable[int] | None = None) -> list[int]:
+        used = min(self._counters.word(0, "used"), len(self._entries))
+        wanted = None if cgroup_ids is None else frozenset(cgroup_ids)
+        states = self._entries.column("state", used)
+        ids = self._entries.column("cgroup_id", used)
+        return [
+            index
+            for index, (state, cgroup_id) in enumerate(zip(states, ids, strict=True))
+            if state == State.DENIAL_READY and (wanted is None or cgroup_id in wanted)
+        ]
+
+    def _denials(self, indexes: Iterable[int]) -> list[Denial]:
+        found = [denial_of(self._entries[index]) for index in indexes]
+        return sorted(found, key=lambda denial: denial.first.time_ns)
+
+    def read(self, cgroup_id: int) -> DenialReading | None:
+        """As DenialSource.read."""
+        with self._lock:
+            index = self._indexes().get(cgroup_id)
+            if index is None:
+                return None
+            denials = self._denials(self._ready([cgroup_id]))
+            owner = self._owners[index]  # afterwards: what an entry lacks is in it
+            return DenialReading(self._cgroup(owner), tuple(denials), self._lost(owner.numbers))
 
     def entries(self) -> list[Denial]:
         """All so far, of all cgroups, in the order in which they were first seen."""
-        self._hints.forget()
-        used = min(self._counters.word(0, "used"), len(self._entries))
-        ready = (index for index in range(used) if self._state(index) == State.DENIAL_READY)
-        return [denial_of(self._entries[index]) for index in ready]
+        with self._lock:
+            self._hints.forget()
+            return self._denials(self._ready())
 
-    def _state(self, index: int) -> int:
-        return self._entries.word(index, "state")
+    def drop(self, *cgroup_ids: int) -> None:
+        """As DenialSource.drop."""
+        with self._lock:
+            for cgroup_id in cgroup_ids:
+                self._control(Op.DENIAL_DROP, cgroup_id)
+            wait_for_runs()
 
-    def losses(self) -> DenialLosses:
-        """So far. What is under way at this moment may count as unnamed: ask again."""
-        counters = self._counters[0]
+    def release(self, cgroup_id: int) -> None:
+        """As DenialSource.release."""
+        with self._lock:
+            index = self._indexes().get(cgroup_id)
+            if index is None or self._owners.word(index, "state") != OwnerState.OWNER_DROPPED:
+                return
+            for entry in self._ready([cgroup_id]):
+                self._control(Op.DENIAL_GIVE_BACK, entry)
+                self._seen.pop(entry, None)
+            self._control(Op.DENIAL_FORGET, cgroup_id)
+
+    def _lost(self, numbers: Numbers) -> DenialLosses:
         selinux = self._spec.module == Module.MODULE_SELINUX
         return DenialLosses(
-            table_full=counters.table_full,
-            unreadable=counters.unreadable,
-            unnamed=max(0, counters.seen - counters.named) if selinux else 0,
-            stash_full=counters.stash_full,
-            missed=sum(program_info(self._libbpf, fd).missed for fd in self._programs.values()),
-            ring_full=counters.ring_full,
+            table_full=numbers.table_full,
+            unreadable=numbers.unreadable,
+            unnamed=max(0, numbers.seen - numbers.named) if selinux else 0,
+            stash_full=numbers.stash_full,
         )
 
+    def losses(self) -> DenialLosses:
+        """As DenialSource.losses. What is under way at this moment may count as unnamed: ask again."""
+        with self._lock:
+            owned = [self._lost(self._owners[index].numbers) for index in self._indexes().values()]
+            counters = self._counters[0]
+        parts = [self._lost(counters.past), *owned]
+        return DenialLosses(
+            table_full=sum(each.table_full for each in parts),
+            unreadable=sum(each.unreadable for each in parts),
+            unnamed=sum(each.unnamed for each in parts),
+            stash_full=sum(each.stash_full for each in parts),
+            missed=sum(program_info(self._libbpf, self._programs[name]).missed for name in self._spec.attach),
+            cgroups_full=counters.owners_full,
+            between=counters.between,
+            ring_full=counters.ring_full,
+            elsewhere=counters.elsewhere,
+            unflushed=self._unflushed,
+        )
+
+    def runs(self) -> Mapping[str, tuple[int, int]]:
+        """By program, ns and how often it ran; only while kernel.bpf_stats_enabled is set."""
+        found = {name: program_info(self._libbpf, self._programs[name]) for name in self._spec.attach}
+        return {name: (each.run_time_ns, each.run_count) for name, each in found.items()}
+
     def wait(self, seconds: float) -> bool:
-        """Until there is a new entry since the last look at them, or the time is over; True if there is."""
+        """As DenialSource.wait."""
         return self._hints.wait(seconds)
 
+    def fileno(self) -> int:
+        """As DenialSource.fileno."""
+        return self._hints.fileno()
+
+    def pin(self, folder: Path) -> None:
+        """As DenialSource.pin."""
+        with self._lock:
+            pins.pin(self._libbpf, folder, self._maps, self._programs)
+            try:
+                self._links.pin(folder / pins.LINKS)
+            except BpfLoadError:
+                pins.unpin(folder)
+                raise
+
     def close(self) -> None:
-        """Detaches and frees all; may be repeated."""
+        """As DenialSource.close."""
         self._links.close()
         self._undo.close()

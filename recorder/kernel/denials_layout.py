@@ -8,6 +8,9 @@ from __future__ import annotations
 import ctypes
 from enum import IntEnum
 
+LAYOUT_VERSION = 1
+"""DENIALS_LAYOUT: of what is pinned."""
+
 
 class Module(IntEnum):
     """Which security module said it."""
@@ -21,6 +24,32 @@ class State(IntEnum):
 
     DENIAL_FREE = 0
     DENIAL_READY = 1
+
+
+class Op(IntEnum):
+    """What the control program does."""
+
+    DENIAL_OPEN = 1
+    DENIAL_WATCH = 2
+    DENIAL_DROP = 3
+    DENIAL_GIVE_BACK = 4
+    DENIAL_FORGET = 5
+
+
+class OwnerState(IntEnum):
+    """Of a cgroup that has entries."""
+
+    OWNER_FREE = 0
+    OWNER_WATCHED = 1
+    OWNER_DROPPED = 2
+
+
+class OwnerScope(IntEnum):
+    """What a watched cgroup stands for."""
+
+    SCOPE_OWN = 0
+    SCOPE_WHOLE = 1
+    SCOPE_EACH = 2
 
 
 class Kind(IntEnum):
@@ -89,6 +118,7 @@ class Entry(ctypes.Structure):
 
     _fields_ = (
         ("what", What),
+        ("hash", ctypes.c_uint64 * 2),
         ("cgroup_id", ctypes.c_uint64),
         ("first_ns", ctypes.c_uint64),
         ("last_ns", ctypes.c_uint64),
@@ -111,24 +141,51 @@ class Entry(ctypes.Structure):
 
 
 class Hint(ctypes.Structure):
-    """That there is a new entry."""
+    """That there is a new entry, or that a cgroup was removed."""
 
-    _fields_ = (("cgroup_id", ctypes.c_uint64), ("index", ctypes.c_uint32), ("padding", ctypes.c_uint32))
+    _fields_ = (("cgroup_id", ctypes.c_uint64), ("removed", ctypes.c_uint64))
+
+
+class Numbers(ctypes.Structure):
+    """Of one owner."""
+
+    _fields_ = (
+        ("seen", ctypes.c_uint64),
+        ("recorded", ctypes.c_uint64),
+        ("table_full", ctypes.c_uint64),
+        ("unreadable", ctypes.c_uint64),
+        ("named", ctypes.c_uint64),
+        ("stash_full", ctypes.c_uint64),
+    )
+
+
+class Owner(ctypes.Structure):
+    """A cgroup that has entries, or may get some."""
+
+    _fields_ = (
+        ("cgroup_id", ctypes.c_uint64),
+        ("state", ctypes.c_uint32),
+        ("scope", ctypes.c_uint32),
+        ("entries", ctypes.c_uint32),
+        ("removed", ctypes.c_uint32),
+        ("begun_ns", ctypes.c_uint64),
+        ("numbers", Numbers),
+    )
 
 
 class DenialCounters(ctypes.Structure):
     """Of the whole object."""
 
     _fields_ = (
+        ("layout", ctypes.c_uint32),
+        ("per_cgroup", ctypes.c_uint32),
         ("used", ctypes.c_uint32),
-        ("padding", ctypes.c_uint32),
-        ("seen", ctypes.c_uint64),
-        ("recorded", ctypes.c_uint64),
-        ("table_full", ctypes.c_uint64),
+        ("owners_used", ctypes.c_uint32),
+        ("owners_full", ctypes.c_uint64),
+        ("between", ctypes.c_uint64),
+        ("elsewhere", ctypes.c_uint64),
         ("ring_full", ctypes.c_uint64),
-        ("unreadable", ctypes.c_uint64),
-        ("named", ctypes.c_uint64),
-        ("stash_full", ctypes.c_uint64),
+        ("past", Numbers),
     )
 
 
@@ -136,12 +193,17 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "denial_what": What,
     "denial": Entry,
     "denial_hint": Hint,
+    "denial_numbers": Numbers,
+    "denial_owner": Owner,
     "denial_counters": DenialCounters,
 }
 
 ENUMS: dict[str, type[IntEnum]] = {
     "denial_module": Module,
     "denial_state": State,
+    "denial_op": Op,
+    "owner_state": OwnerState,
+    "owner_scope": OwnerScope,
     "denial_kind": Kind,
     "denial_flag": Flag,
     "denial_text": Text,

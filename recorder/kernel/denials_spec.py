@@ -11,6 +11,7 @@ from pathlib import Path
 
 from recorder.kernel import denials_layout as layout
 from recorder.kernel.denials_layout import Module
+from recorder.kernel.preemption import programs_are_preemptible
 from recorder.kernel.spec import PAGE, object_path
 from recorder.model.errors import BpfLimit, UnsupportedKernel
 
@@ -24,7 +25,7 @@ class DenialBounds:
     """How much memory the kernel side may take.
 
     denials: entries of all cgroups; per_cgroup: of one, and one more for the rest; cgroups:
-    that can have entries; ring_bytes: a power of 2, at least a page.
+    that are watched or have entries; ring_bytes: a power of 2, at least a page.
     """
 
     denials: int = 1024
@@ -42,14 +43,16 @@ class DenialBounds:
 
 @dataclass(frozen=True, slots=True)
 class DenialsSpec:
-    """As ObjectSpec, for this object. kprobes: of the programs to attach, those of a kernel function."""
+    """As ObjectSpec, for this object. kprobes, events: what is attached how, as there."""
 
     path: Path
     module: Module
     max_entries: Mapping[str, int]
     constants: Mapping[str, int]
     attach: tuple[str, ...]
+    control: str
     kprobes: Mapping[str, str]
+    events: Mapping[str, str]
     unused: tuple[str, ...]
     bounds: DenialBounds
     structs: Mapping[str, type[ctypes.Structure]] = field(default_factory=lambda: layout.STRUCTS, repr=False)
@@ -58,7 +61,7 @@ class DenialsSpec:
     @property
     def programs(self) -> tuple[str, ...]:
         """All that are used."""
-        return self.attach
+        return (*self.attach, self.control)
 
 
 def active_module(listed: Path = ACTIVE_MODULES) -> Module:
@@ -83,30 +86,49 @@ def active_module(listed: Path = ACTIVE_MODULES) -> Module:
 
 
 def denials_spec(
-    module: Module, bounds: DenialBounds, path: Path | None = None, seed: int | None = None
+    module: Module,
+    bounds: DenialBounds,
+    path: Path | None = None,
+    seed: int | None = None,
+    *,
+    preemptible: bool | None = None,
 ) -> DenialsSpec:
-    """The recorder of a module's denials. seed: 64 bits of the hash; None for random ones."""
+    """The recorder of a module's denials. seed: 64 bits of the hash; None for random ones.
+
+    preemptible: whether the kernel preempts programs of typed tracepoints; None to ask it.
+    """
+    if preemptible is None:
+        preemptible = programs_are_preemptible()
     number = secrets.randbits(64) if seed is None else seed
-    apparmor, selinux = ("on_apparmor",), ("on_selinux", "on_selinux_call")
-    attach, unused = (apparmor, selinux) if module == Module.MODULE_APPARMOR else (selinux, apparmor)
+    typed, classic = "on_selinux", "on_selinux_classic"
+    used: tuple[str, ...] = ("on_apparmor",)
+    if module == Module.MODULE_SELINUX:
+        used = (classic if preemptible else typed, "on_selinux_call")
     return DenialsSpec(
         path=path or object_path("denials.bpf.o"),
         module=module,
         max_entries={
             "denials": bounds.denials,
             "places": bounds.denials,
+            "free_denials": bounds.denials,
             "owners": bounds.cgroups,
+            "owner_places": bounds.cgroups,
+            "free_owners": bounds.cgroups,
             "stash": 1024,
             "hints": bounds.ring_bytes,
         },
         constants={
             "max_denials": bounds.denials,
             "max_denials_of_cgroup": bounds.per_cgroup,
+            "max_owners": bounds.cgroups,
             "seed_low": number & 0xFFFFFFFF,
             "seed_high": number >> 32,
         },
-        attach=attach,
-        kprobes={name: AUDIT_FUNCTION for name in attach if name != "on_selinux"},
-        unused=unused,
+        # First: a removal that is not seen would leave entries that nobody gives back.
+        attach=("on_removed", *used),
+        control="control",
+        kprobes={name: AUDIT_FUNCTION for name in used if name in ("on_apparmor", "on_selinux_call")},
+        events={classic: "avc/selinux_audited"} if classic in used else {},
+        unused=tuple(name for name in ("on_apparmor", "on_selinux_call", typed, classic) if name not in used),
         bounds=bounds,
     )

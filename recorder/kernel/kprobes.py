@@ -10,6 +10,8 @@ from recorder.kernel.perf_event import attach_event, open_event
 from recorder.model.errors import UnsupportedKernel
 
 PMU_TYPE = Path("/sys/bus/event_source/devices/kprobe/type")
+PINNED_KPROBES = (5, 15)
+"""The first kernel that has links of perf events, which can be pinned."""
 
 
 def kprobe_type(place: Path = PMU_TYPE) -> int:

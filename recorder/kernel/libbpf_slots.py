@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import os
 import threading
@@ -14,9 +13,10 @@ from recorder.kernel import layout, pins
 from recorder.kernel.arrays import SharedArray
 from recorder.kernel.backend import Reading, Target
 from recorder.kernel.bitmap import bit_of, calls_of, denied_calls_of
+from recorder.kernel.control import run_control
 from recorder.kernel.info import program_info
 from recorder.kernel.layout import ControlOp, SlotState
-from recorder.kernel.libbpf import Libbpf, TestRunOptions, reason
+from recorder.kernel.libbpf import Libbpf, reason
 from recorder.kernel.links import Links
 from recorder.kernel.loaded import LoadedObject
 from recorder.kernel.quiescence import wait_for_runs
@@ -75,28 +75,14 @@ class LibbpfSlots:
     def _attach_event(self, number: int, program: int) -> int:
         return attach_tracepoint(self._libbpf, program, number)
 
-    def _check(self, code: int, what: str) -> int:
+    @staticmethod
+    def _check(code: int, what: str) -> int:
         if code < 0:
             raise BpfLoadError(f"cannot {what}: {reason(code)}")
         return code
 
     def _control(self, op: ControlOp, *arguments: int) -> int:
-        """What the control program says, which may be a negative errno.
-
-        All that changes or reads an element of a map goes through it or through shared memory while
-        programs are attached, nothing through bpf(2): see SharedValue.
-        """
-        context = (ctypes.c_uint64 * 8)(op, *arguments)
-        options = TestRunOptions(
-            sz=ctypes.sizeof(TestRunOptions),
-            ctx_in=ctypes.addressof(context),
-            ctx_size_in=ctypes.sizeof(context),
-        )
-        code = self._libbpf.bpf_prog_test_run_opts(
-            self._programs[self._spec.control], ctypes.addressof(options)
-        )
-        self._check(code, "run the control program")
-        return ctypes.c_int32(options.retval).value
+        return run_control(self._libbpf, self._programs[self._spec.control], op, *arguments)
 
     @staticmethod
     def _target(index: int, slot: layout.Slot) -> Target:

@@ -49,6 +49,11 @@ class Links:
             if fd >= 0:
                 self._fds[name] = fd
 
+    @property
+    def any(self) -> bool:
+        """Whether at least one is attached."""
+        return bool(self._fds)
+
     def attached(self, name: str) -> bool:
         """Whether this program is."""
         return name in self._fds

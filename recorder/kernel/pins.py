@@ -84,30 +84,26 @@ def unpin(folder: Path) -> bool:
     return found
 
 
-class AdoptedObject:
-    """The maps and programs that another process pinned, opened for a reader.
+class PinnedObject:
+    """Maps and programs that another process pinned, opened one by one. See AdoptedObject for errors."""
 
-    Raises PinMismatch if what is there was made by another layout or with other sizes, or
-    is not whole; it is then left as it is.
-    """
-
-    def __init__(self, libbpf: Libbpf, spec: ObjectSpec, folder: Path) -> None:
+    def __init__(self, libbpf: Libbpf, folder: Path) -> None:
         self._libbpf = libbpf
-        self._spec = spec
         self._folder = folder
         self._maps: dict[str, int] = {}
         self._programs: dict[str, int] = {}
-        try:
-            self._maps["counters"] = self._get(MAPS, "counters")
-            counters = self._checked_counters()  # first: another layout may have other maps
-            for name in spec.max_entries:
-                self._maps[name] = self._get(MAPS, name)
-            self._check(counters)  # before the programs: which there are depends on the bounds
-            for name in spec.programs:
-                self._programs[name] = self._get(PROGRAMS, name)
-        except PinMismatch:
-            self.close()
-            raise
+
+    def open_map(self, name: str) -> int:
+        """Its descriptor, which this keeps. Raises PinMismatch."""
+        if name not in self._maps:
+            self._maps[name] = self._get(MAPS, name)
+        return self._maps[name]
+
+    def open_program(self, name: str) -> int:
+        """As open_map."""
+        if name not in self._programs:
+            self._programs[name] = self._get(PROGRAMS, name)
+        return self._programs[name]
 
     def _get(self, kind: str, name: str) -> int:
         path = self._folder / kind / name
@@ -116,35 +112,26 @@ class AdoptedObject:
             raise PinMismatch(f"{path} cannot be opened ({reason(fd)}): the pins are not whole; remove them")
         return fd
 
-    def _checked_counters(self) -> layout.Counters:
-        counters = layout.Counters()
-        if map_info(self._libbpf, self._maps["counters"]).value_size == ctypes.sizeof(counters):
-            # Not by bpf(2): what is pinned may be attached, see SharedValue.
-            with contextlib.closing(SharedArray(self._maps["counters"], layout.Counters, 1)) as shared:
-                counters = shared[0]
-        if counters.layout != layout.LAYOUT_VERSION:
-            raise PinMismatch(
-                f"pins below {self._folder} have layout {counters.layout}, "
-                f"this recorder {layout.LAYOUT_VERSION}"
-            )
-        return counters
+    def check_value(self, name: str, mirror: type[ctypes.Structure]) -> None:
+        """The elements of a map are of this size. Raises PinMismatch."""
+        if map_info(self._libbpf, self._maps[name]).value_size != ctypes.sizeof(mirror):
+            raise PinMismatch(f"pinned map {name} below {self._folder} has another layout")
 
-    def _check(self, counters: layout.Counters) -> None:
-        for name, mirror in _VALUES.items():
-            if name not in self._maps:
-                continue
-            if map_info(self._libbpf, self._maps[name]).value_size != ctypes.sizeof(mirror):
-                raise PinMismatch(f"pinned map {name} below {self._folder} has another layout")
-        found = {
-            name: map_info(self._libbpf, self._maps[name]).max_entries for name in self._spec.max_entries
-        }
-        bounds = {**self._spec.max_entries, "max_children": self._spec.bounds.children}
-        for name, bound in bounds.items():
-            actual = found.get(name, counters.max_children)
-            if actual != bound:
-                raise PinMismatch(
-                    f"pinned {name} below {self._folder}: {actual}, not {bound}: made with other bounds"
-                )
+    def entries(self, name: str) -> int:
+        """How many elements a map has room for."""
+        return map_info(self._libbpf, self._maps[name]).max_entries
+
+    def check_bound(self, name: str, actual: int, bound: int) -> None:
+        """Raises PinMismatch."""
+        if actual != bound:
+            raise PinMismatch(
+                f"pinned {name} below {self._folder}: {actual}, not {bound}: made with other bounds"
+            )
+
+    def check_version(self, actual: int, version: int) -> None:
+        """Raises PinMismatch."""
+        if actual != version:
+            raise PinMismatch(f"pins below {self._folder} have layout {actual}, this recorder {version}")
 
     def map_fds(self) -> Mapping[str, int]:
         """By name."""
@@ -164,3 +151,42 @@ class AdoptedObject:
             for fd in fds.values():
                 os.close(fd)
             fds.clear()
+
+
+class AdoptedObject(PinnedObject):
+    """The maps and programs that another process pinned, opened for a reader.
+
+    Raises PinMismatch if what is there was made by another layout or with other sizes, or
+    is not whole; it is then left as it is.
+    """
+
+    def __init__(self, libbpf: Libbpf, spec: ObjectSpec, folder: Path) -> None:
+        super().__init__(libbpf, folder)
+        try:
+            self.open_map("counters")
+            counters = self._checked_counters()  # first: another layout may have other maps
+            for name in spec.max_entries:
+                self.open_map(name)
+            self._check(spec, counters)  # before the programs: which there are depends on the bounds
+            for name in spec.programs:
+                self.open_program(name)
+        except PinMismatch:
+            self.close()
+            raise
+
+    def _checked_counters(self) -> layout.Counters:
+        counters = layout.Counters()
+        if map_info(self._libbpf, self._maps["counters"]).value_size == ctypes.sizeof(counters):
+            # Not by bpf(2): what is pinned may be attached, see SharedValue.
+            with contextlib.closing(SharedArray(self._maps["counters"], layout.Counters, 1)) as shared:
+                counters = shared[0]
+        self.check_version(counters.layout, layout.LAYOUT_VERSION)
+        return counters
+
+    def _check(self, spec: ObjectSpec, counters: layout.Counters) -> None:
+        for name, mirror in _VALUES.items():
+            if name in self._maps:
+                self.check_value(name, mirror)
+        for name, bound in spec.max_entries.items():
+            self.check_bound(name, self.entries(name), bound)
+        self.check_bound("max_children", counters.max_children, spec.bounds.children)

@@ -56,6 +56,9 @@ class Lack(StrEnum):
     CLASS_UNKNOWN = "class_unknown"
     OBJECT_MISSING = "object_missing"
     PATH_CUT = "path_cut"
+    FOUND_BY_PID = "found_by_pid"
+    """Whose it was is told by its process's number, looked at a moment afterwards; signal, limit, mount
+    flags and permissions that have no letter of their own are not known."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -6,6 +6,8 @@ import pytest
 
 from recorder.cli import check, machine
 from recorder.cli.machine import Finding
+from recorder.kernel.denial_sources import OpenedDenials
+from recorder.model.errors import UnsupportedKernel
 
 
 @pytest.mark.root
@@ -27,6 +29,7 @@ def test_json_has_every_point(recorder_cli):
         "bpffs",
         "privileges",
         "security modules",
+        "denials",
         "headers",
         "loader",
     }
@@ -62,3 +65,43 @@ def test_an_old_kernel_is_told_apart(monkeypatch):
 
 def _options(**values):
     return type("Options", (), values)
+
+
+class _Source:
+    name = "lsm"
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("release", "source", "pinned"),
+    [("5.10.0", "lsm", False), ("5.15.0", "lsm", True), ("6.1.0", "netlink", False)],
+)
+def test_denials_by_what_and_whether_they_can_be_pinned(monkeypatch, release, source, pinned):
+    """Links of kprobes can be pinned from 5.15 on; what reads the audit log cannot."""
+
+    class Uname:
+        pass
+
+    Uname.release = release
+    monkeypatch.setattr(machine.os, "uname", Uname)
+    monkeypatch.setattr(_Source, "name", source)
+    opened = OpenedDenials(_Source(), "apparmor", "since it works")
+    monkeypatch.setattr(machine, "open_denials", lambda *_: opened)
+    found = machine._denials()
+    assert found.good
+    assert found.found.startswith(f"apparmor by {source}, since it works")
+    assert ("cannot be pinned" in found.found) != pinned
+
+
+def test_no_denials_are_no_reason_not_to_record(monkeypatch):
+    """It is said why there are none."""
+
+    def refused(*_):
+        raise UnsupportedKernel("neither is active")
+
+    monkeypatch.setattr(machine, "open_denials", refused)
+    found = machine._denials()
+    assert (found.good, found.needed, found.remedy) == (False, False, "neither is active")
+    assert "UNSUPPORTED_KERNEL" in found.found

@@ -67,7 +67,7 @@ def suites(request: pytest.FixtureRequest) -> Iterator[Suites | None]:
 
 @pytest.fixture
 def bare_guest(request: pytest.FixtureRequest, guest_cache: Cache) -> Iterator[Callable[..., Guest]]:
-    """`bare_guest(kernel="6.1", lsm="apparmor", init="agent", fresh=False)`: a guest as it was saved.
+    """`bare_guest(kernel="6.1", lsm="apparmor", init="agent", audit=True, fresh=False)`: as it was saved.
 
     A kernel that is not to be had is an expected failure with the reason (a skip may be forbidden); what is
     missing in the cache is made first.
@@ -76,10 +76,15 @@ def bare_guest(request: pytest.FixtureRequest, guest_cache: Cache) -> Iterator[C
     request.node.stash[CONSOLES] = guests
 
     def begin(
-        kernel: str = "6.1", lsm: str = "apparmor", init: str = "agent", *, fresh: bool = False
+        kernel: str = "6.1",
+        lsm: str = "apparmor",
+        init: str = "agent",
+        *,
+        audit: bool = True,
+        fresh: bool = False,
     ) -> Guest:
         try:
-            guests.append(start(Spec(kernel, lsm, init), guest_cache, fresh=fresh))
+            guests.append(start(Spec(kernel, lsm, init, audit=audit), guest_cache, fresh=fresh))
         except MissingKernelError as error:
             pytest.xfail(str(error))
         return guests[-1]

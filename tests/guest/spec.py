@@ -15,6 +15,7 @@ class Spec:
     """A kind of guest; each has a snapshot of its own.
 
     `init`: 'agent' (nothing but the harness runs) or 'systemd' (the harness is a unit of it).
+    `audit`: False boots with audit=0.
     """
 
     kernel: str = "6.1"
@@ -22,6 +23,7 @@ class Spec:
     init: str = "agent"
     cpus: int = 1
     memory: int = 1024  # MiB
+    audit: bool = True
 
     def __post_init__(self) -> None:
         if self.lsm not in LSM_WORDS:
@@ -37,6 +39,8 @@ class Spec:
             words.append(f"{self.cpus}cpus")
         if self.memory != 1024:
             words.append(f"{self.memory}MiB")
+        if not self.audit:
+            words.append("noaudit")
         return "-".join(words)
 
     @classmethod
@@ -53,5 +57,5 @@ class Spec:
         return (
             "console=ttyS0 loglevel=4 panic=-1 mitigations=off nokaslr no_timer_check tsc=reliable "
             "random.trust_cpu=on rcupdate.rcu_expedited=1 cryptomgr.notests "
-            f"guest.init={self.init} {LSM_WORDS[self.lsm]}"
+            f"guest.init={self.init} {LSM_WORDS[self.lsm]}{'' if self.audit else ' audit=0'}"
         )

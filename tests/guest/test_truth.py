@@ -80,7 +80,10 @@ MORE = {
 UNITS = tuple(f"tests/guest/inside/{path.name}" for path in sorted((HERE / "inside").glob("test_*.py")))
 # security modules, and kprobes
 DENIALS = {
-    "apparmor": ("tests/guest/inside/denials/test_apparmor.py",),
+    "apparmor": (
+        "tests/guest/inside/denials/test_apparmor.py",
+        "tests/guest/inside/denials/test_lifetime.py",
+    ),
     "selinux": ("tests/guest/inside/denials/test_selinux.py",),
 }
 # 5.10 cannot run these programs: test_smoke.py has what it says.

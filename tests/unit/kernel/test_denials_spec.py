@@ -37,20 +37,30 @@ def test_no_kprobes_is_an_error_that_says_what_to_do(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("module", "attached", "unused"),
+    ("module", "preemptible", "attached"),
     [
-        (Module.MODULE_APPARMOR, ("on_apparmor",), ("on_selinux", "on_selinux_call")),
-        (Module.MODULE_SELINUX, ("on_selinux", "on_selinux_call"), ("on_apparmor",)),
+        (Module.MODULE_APPARMOR, False, ("on_apparmor",)),
+        (Module.MODULE_APPARMOR, True, ("on_apparmor",)),
+        (Module.MODULE_SELINUX, False, ("on_selinux", "on_selinux_call")),
+        (Module.MODULE_SELINUX, True, ("on_selinux_classic", "on_selinux_call")),
     ],
 )
-def test_only_the_active_modules_programs_are_loaded(module, attached, unused):
-    """The tracepoint is attached before the call that keeps something for it."""
-    spec = denials_spec(module, DenialBounds(denials=10, per_cgroup=4), seed=0x1_0000_0002)
-    assert (spec.attach, spec.programs, spec.unused) == (attached, attached, unused)
-    assert "on_selinux" not in spec.kprobes
+def test_only_the_active_modules_programs_are_loaded(module, preemptible, attached):
+    """Removals are seen before denials; the tracepoint before the call that keeps something for it."""
+    spec = denials_spec(
+        module, DenialBounds(denials=10, per_cgroup=4, cgroups=3), seed=0x1_0000_0002, preemptible=preemptible
+    )
+    assert spec.attach == ("on_removed", *attached)
+    assert spec.programs == (*spec.attach, "control")
+    assert {*spec.unused} == {"on_apparmor", "on_selinux", "on_selinux_classic", "on_selinux_call"} - {
+        *attached
+    }
+    assert {*spec.kprobes} == {*attached} & {"on_apparmor", "on_selinux_call"}
+    assert {*spec.events} == {*attached} & {"on_selinux_classic"}
     assert spec.constants == {
         "max_denials": 10,
         "max_denials_of_cgroup": 4,
+        "max_owners": 3,
         "seed_low": 2,
         "seed_high": 1,
     }

@@ -23,7 +23,7 @@ MS_REMOUNT, MS_BIND, MS_MOVE, MS_PRIVATE = 32, 4096, 8192, 1 << 18
 CLONE_NEWUSER = 0x10000000
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
 SYS_PIVOT_ROOT = 155
-CHANGED, STARTED = 1, 2  # what FOLDER/state says, its first byte
+CHANGED, STARTED, ALL = 1, 2, 255  # what FOLDER/state says, its first byte; between: one path more each
 OPENED = 100  # the status of who opened paths instead
 
 
@@ -156,7 +156,7 @@ def main() -> None:
         while True:
             signal.pause()
     todo = list(operations(Path(folder), other)) if not paths else []
-    state = mmap.mmap(os.open(f"{folder}/state", os.O_RDWR), 1)
+    state = mmap.mmap(os.open(f"{folder}/state", os.O_RDWR), 2)
     join = os.open(f"{cgroup}/cgroup.procs", os.O_WRONLY)
     change = os.open("/proc/self/attr/current", os.O_WRONLY)
     os.write(join, str(os.getpid()).encode())
@@ -167,14 +167,16 @@ def main() -> None:
     os.write(change, (profile if ":" in profile else f"changeprofile {profile}").encode())
     # From here on only memory is sure to be had.
     state[0] = CHANGED
-    while state[0] != STARTED:
+    while state[0] < STARTED:
         time.sleep(0.01)
     for _, act in todo:
         with contextlib.suppress(OSError, ValueError):
             act()
-    while paths:
-        path, times, *paths = paths
+    for number, (path, times) in enumerate(zip(paths[::2], paths[1::2], strict=True), 1):
+        while state[0] < min(STARTED + number, ALL):
+            time.sleep(0.01)
         opened(path, int(times))
+        state[1] = number & 255
     # How many it did: it may not be allowed to write to anybody.
     os._exit(len(todo) or OPENED)
 

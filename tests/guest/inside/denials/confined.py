@@ -3,6 +3,7 @@
 import contextlib
 import mmap
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,16 +12,16 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.guest.inside.denials.apparmor_operations import CHANGED, STARTED
+from tests.guest.inside.denials.apparmor_operations import ALL, CHANGED, OPENED, STARTED
 
 PROGRAM = Path(__file__).parent / "apparmor_operations.py"
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 @contextlib.contextmanager
-def new_cgroup() -> Iterator[Path]:
+def new_cgroup(parent: Path = CGROUPS) -> Iterator[Path]:
     """A cgroup; what is in it at the end is killed."""
-    path = CGROUPS / f"denials-{uuid.uuid4().hex[:12]}"
+    path = parent / f"denials-{uuid.uuid4().hex[:12]}"
     path.mkdir()
     try:
         yield path
@@ -49,13 +50,29 @@ def profiles(rules: dict[str, str]) -> Iterator[None]:
         subprocess.run(["apparmor_parser", "--remove"], input=policy.encode(), check=False, timeout=120)
 
 
+@contextlib.contextmanager
+def full_backlog() -> Iterator[None]:
+    """No room for audit records, so that those of a flood are not written; nothing to do without audit."""
+    asked = subprocess.run(["auditctl", "-s"], capture_output=True, text=True, check=False, timeout=60)
+    before = re.search(r"^backlog_limit (\d+)$", asked.stdout, re.MULTILINE)
+    if not before:
+        yield
+        return
+    subprocess.run(["auditctl", "-b", "1", "--backlog_wait_time", "0"], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        command = ["auditctl", "-b", before[1], "--backlog_wait_time", "15000"]
+        subprocess.run(command, check=True, capture_output=True)
+
+
 class Confined:
     """The program of operations, in a session of its own: `wait_ready`, `go`, `wait_done`."""
 
     def __init__(self, folder: Path, profile: str, cgroup: Path, *verbs: str | bytes | int) -> None:
-        (folder / "state").write_bytes(b"\0")
+        (folder / "state").write_bytes(b"\0\0")
         with (folder / "state").open("r+b") as file:
-            self._state = mmap.mmap(file.fileno(), 1)
+            self._state = mmap.mmap(file.fileno(), 2)
         words = [str(word) if isinstance(word, int) else word for word in verbs]
         self._process = subprocess.Popen(
             [sys.executable, PROGRAM, folder, profile, cgroup, *words],
@@ -81,17 +98,37 @@ class Confined:
             time.sleep(0.01)
 
     def start(self) -> None:
-        self._state[0] = STARTED
+        self._state[0] = ALL
+
+    def open(self, number: int) -> None:
+        """It opens the first `number` of its paths, those that it has opened before not again."""
+        self.open_begin(number)
+        deadline = time.monotonic() + 120
+        while self._state[1] < number:
+            assert self._process.poll() in (None, OPENED)
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def open_begin(self, number: int) -> None:
+        """The same without waiting."""
+        self._state[0] = STARTED + number
 
     def go(self) -> None:
         self.change()
         self.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     def wait_done(self) -> int:
         """Until it has ended: how many operations it did; 100 if it opened paths."""
         return self._process.wait(240)
 
     def end(self) -> None:
+        # Its profile does not let it be killed: it does what is left, and ends.
+        self.start()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 import pytest
 
-from recorder.kernel.denials import DenialLosses, DenialWatch
+from recorder.kernel.denial_source import DenialLosses, Scope
+from recorder.kernel.denial_sources import open_denials
+from recorder.kernel.denials import DenialWatch
 from recorder.kernel.denials_layout import Module
 from recorder.kernel.denials_spec import DenialBounds, active_module, denials_spec
 from recorder.model.denial import Denial, Lack, SelinuxDenial, Verdict
 from tests.guest.inside.denials.apparmor_operations import OPENED
-from tests.guest.inside.denials.confined import cgroup_id, confined, new_cgroup
+from tests.guest.inside.denials.confined import CGROUPS, cgroup_id, confined, full_backlog, new_cgroup
 from tests.truth.audit_avc import AvcReader, AvcRecord
 
 ENFORCE = Path("/sys/fs/selinux/enforce")
@@ -121,6 +123,7 @@ def test_two_cgroups_at_once(tmp_path, mode):
             stack.enter_context(confined(tmp_path / place, DOMAINS[place], cgroups[place]))
             for place in DOMAINS
         ]
+        watch.watch(cgroup_id(CGROUPS), Scope.EACH)
         watch.attach()
         for run in runs:
             run.change()
@@ -156,3 +159,52 @@ def test_two_cgroups_at_once(tmp_path, mode):
     assert {said.permissive for said in truth} >= {b"1" if mode == "0" else b"0"}
     # Nobody took hints meanwhile.
     assert dataclasses.replace(losses, ring_full=0) == DenialLosses()
+
+
+def test_denials_without_an_audit_record_are_counted(tmp_path, scaled):
+    """No tracepoint is raised for them: each has an entry, or is in the number of those that have none."""
+    times = scaled(100_000, 2_000)
+    path = tmp_path / "flood"
+    path.write_text("")
+    with contextlib.ExitStack() as stack:
+        cgroup = stack.enter_context(new_cgroup())
+        watch = stack.enter_context(
+            contextlib.closing(DenialWatch(denials_spec(active_module(), DenialBounds())))
+        )
+        watch.watch(cgroup_id(cgroup))
+        run = stack.enter_context(confined(tmp_path / "1", DOMAINS["a"], cgroup, str(path), times))
+        run.change()
+        watch.attach()
+        stack.enter_context(full_backlog())
+        with enforcing("1"):
+            run.start()
+            run.wait_done()
+        watch.detach()
+        reading = watch.read(cgroup_id(cgroup))
+    named = sum(each.count for each in reading.denials)
+    assert reading.losses.unnamed > 0
+    assert named + reading.losses.unnamed == times
+    assert dataclasses.replace(reading.losses, unnamed=0) == DenialLosses()
+
+
+def test_what_permissive_mode_has_reported_before(tmp_path):
+    """It is reported again to who begins to watch, unless that is switched off; nothing is enforced."""
+    path = tmp_path / "file"
+    path.write_text("")
+    counts = {}
+    with new_cgroup() as cgroup:
+        for number, flush in enumerate((True, True, False)):
+            opened = open_denials("lsm", DenialBounds(), flush_selinux=flush)
+            with (
+                contextlib.closing(opened.source) as watch,
+                confined(tmp_path / str(number), DOMAINS["a"], cgroup, str(path), 1) as run,
+            ):
+                run.change()
+                watch.attach()
+                watch.watch(cgroup_id(cgroup))
+                run.start()
+                run.wait_done()
+                counts[number] = sum(each.count for each in watch.read(cgroup_id(cgroup)).denials)
+                assert watch.losses().unflushed == 0
+    assert ENFORCE.read_text() == "0"
+    assert counts[0] == counts[1] > counts[2]
