@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable
 import grpc
 
 from recorder import __version__
-from recorder.agent import privileges
-from recorder.agent.budget import Budget, Use, bounds_of, task_bounds_of
+from recorder.agent import denials, privileges
+from recorder.agent.budget import Budget, Use, bounds_of, denial_bounds_of, task_bounds_of
 from recorder.agent.capture_stream import CaptureStreams
 from recorder.agent.captures import Captures
+from recorder.agent.denial_opener import opener
 from recorder.agent.figures import Distributions
 from recorder.agent.observation import boot_id
 from recorder.agent.plan import plan_of
@@ -69,15 +70,26 @@ class NodeAgent:
         self._loaded = self._state_file.load()
         self._backend = self._open()
         # Before anything makes a thread: each has its own.
-        missing = privileges.drop(privileges.needed())
+        missing = privileges.drop(privileges.needed(denials=settings.denials))
         if missing:
             _LOG.warning("capabilities are missing: %s", ", ".join(each.name for each in missing))
         sources, discover = runtimes(settings.runtimes, memory.containers)
         self._index = ContainerIndex(
             sources, limit=memory.containers, poll_seconds=settings.runtimes.poll, discover=discover
         )
+        self._denials = denials.Denials(
+            opener(denial_bounds_of(memory)) if settings.denials else None,
+            agent.pins,
+            raw_paths=agent.raw_paths,
+        )
         self._tracker = Tracker(
-            self._backend, self._index, self._spool, self._use, node=agent.node, mount=cgroup2_mount()
+            self._backend,
+            self._index,
+            self._spool,
+            self._use,
+            node=agent.node,
+            mount=cgroup2_mount(),
+            denials=self._denials,
         )
         self._processes = Processes(
             task_bounds_of(memory, denials=settings.denials), agent.pins, self._use, node=agent.node
@@ -248,8 +260,10 @@ class NodeAgent:
         if self.settings.agent.keep_armed:
             await self._save()
             self._processes.detach()
+            self._denials.close()
             self._backend.close()
             return
+        self._denials.look(False)
         self._backend.close()
         pins.unpin(folder)
         async with self._saving:
@@ -406,6 +420,7 @@ def remove(settings: Settings) -> None:
     """Detaches and unpins what any agent of any version left. May be repeated."""
     folder = settings.agent.pins
     pins.unpin(folder / FOLDER)
+    pins.unpin(folder / denials.FOLDER)
     pins.unpin(folder)
     if folder.is_dir():
         shutil.rmtree(folder)

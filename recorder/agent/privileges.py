@@ -42,6 +42,8 @@ class Capability(IntEnum):
     SETPCAP = 8
     SYS_PTRACE = 19
     SYS_ADMIN = 21
+    SYSLOG = 34
+    AUDIT_READ = 37
     PERFMON = 38
     BPF = 39
 
@@ -60,9 +62,17 @@ NEEDED: Mapping[Capability, str] = MappingProxyType(
 )
 """Each with what needs it, found by trial: docs/security.md."""
 
+OF_DENIALS: Mapping[Capability, str] = MappingProxyType(
+    {
+        Capability.SYSLOG: "denials: addresses in /proc/kallsyms, which tell AppArmor's classes on 6.1",
+        Capability.AUDIT_READ: "denials: the audit log's multicast, where the kernel has no kprobes",
+    }
+)
+"""Beside `NEEDED` where agent.denials is auto."""
+
 PARANOID_REASON = (
-    "perf_event_open(2), where programs are attached to classic tracepoints (Linux 7) and"
-    " kernel.perf_event_paranoid is above 2 (Debian's default is 3)"
+    "perf_event_open(2), where programs are attached to classic tracepoints (Linux 7) or look for denials,"
+    " and kernel.perf_event_paranoid is above 2 (Debian's default is 3)"
 )
 
 _SINCE_5_8 = (Capability.BPF, Capability.PERFMON)
@@ -112,12 +122,13 @@ def held() -> Privileges:
     )
 
 
-def needed() -> Mapping[Capability, str]:
-    """`NEEDED`, and CAP_SYS_ADMIN on a kernel where attaching cannot do without."""
+def needed(*, denials: bool = False) -> Mapping[Capability, str]:
+    """`NEEDED`, CAP_SYS_ADMIN on a kernel where attaching cannot do without, and `OF_DENIALS` for these."""
     paranoid = int(PARANOID.read_text()) if PARANOID.exists() else 0
-    if programs_are_preemptible() and paranoid > _PARANOID_OF_ADMIN:
-        return MappingProxyType({**NEEDED, Capability.SYS_ADMIN: PARANOID_REASON})
-    return NEEDED
+    found = {**NEEDED, **(OF_DENIALS if denials else {})}
+    if (denials or programs_are_preemptible()) and paranoid > _PARANOID_OF_ADMIN:
+        found[Capability.SYS_ADMIN] = PARANOID_REASON
+    return MappingProxyType(found)
 
 
 def drop(keep: Iterable[Capability]) -> tuple[Capability, ...]:

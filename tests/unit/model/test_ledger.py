@@ -33,6 +33,8 @@ NOTES = {
     "denials_unwatched",
     "denials_late",
     "denials_full",
+    "denials_missed",
+    "secret_replaced",
 }
 
 
