@@ -29,6 +29,20 @@ struct audit_buffer {
 	struct sk_buff___audit *skb;
 };
 
+/* Up to 6.0; the helper that a tracing program may use instead came between. */
+struct cgroup___ids {
+	int level;
+	__u64 ancestor_ids[0];
+};
+
+struct css_set___audit {
+	struct cgroup___ids *dfl_cgrp;
+};
+
+struct task_struct___audit {
+	struct css_set___audit *cgroups;
+};
+
 #pragma clang attribute pop
 
 struct line {
@@ -60,6 +74,25 @@ struct {
 static __always_inline void count(__u64 *counter)
 {
 	__sync_fetch_and_add(counter, 1);
+}
+
+/* The cgroup at this level above the running task; 0: there is none. */
+static __always_inline __u64 cgroup_at(__u32 level)
+{
+	struct task_struct___audit *task;
+	struct cgroup___ids *cgroup = NULL;
+	__u64 id = 0;
+
+	if (!bpf_core_field_exists(cgroup->ancestor_ids))
+		return bpf_get_current_ancestor_cgroup_id(level);
+	task = (void *)bpf_get_current_task();
+	cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+	if (level > (__u32)BPF_CORE_READ(cgroup, level))
+		return 0;
+	bpf_probe_read_kernel(&id, sizeof(id),
+			      (void *)cgroup + bpf_core_field_offset(cgroup->ancestor_ids) +
+				      level * sizeof(id));
+	return id;
 }
 
 SEC("kprobe/audit_log_end")
@@ -95,7 +128,7 @@ int BPF_KPROBE(on_audit_log_end, struct audit_buffer *ab)
 	line->head.padding = 0;
 	bpf_get_current_comm(line->head.comm, sizeof(line->head.comm));
 	for (__u32 level = 0; level < AUDIT_LEVELS; level++) {
-		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
+		__u64 id = cgroup_at(level);
 
 		if (!id)
 			break;

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +25,8 @@ from recorder.kernel.denials_spec import DenialBounds
 from recorder.kernel.hierarchy import path_of
 from recorder.model.errors import BpfLoadError, CgroupNotFound
 
+LOOK_SECONDS = 0.25
+
 
 class AuditListener(Protocol):
     """Hears of denials from its making until close."""
@@ -33,6 +36,9 @@ class AuditListener(Protocol):
 
     def take(self, table: DenialTable) -> None:
         """Enters what there is; what is lost meanwhile is counted in the table or by `lost`."""
+
+    def look(self, table: DenialTable) -> None:
+        """Now and then, every LOOK_SECONDS at least: at what may be needed later."""
 
     def lost(self) -> Mapping[str, int]:
         """Since its making, by the names of the fields of DenialLosses."""
@@ -85,8 +91,12 @@ class AuditDenials:
         poll = select.poll()
         poll.register(listener.fileno(), select.POLLIN)
         poll.register(self._stop, select.POLLIN)
+        looked = 0.0
         while True:
-            ready = {fd for fd, _ in poll.poll()}
+            if time.monotonic() - looked >= LOOK_SECONDS:
+                listener.look(self._table)
+                looked = time.monotonic()
+            ready = {fd for fd, _ in poll.poll(LOOK_SECONDS * 1000)}
             if listener.fileno() in ready:
                 listener.take(self._table)
             elif ready:

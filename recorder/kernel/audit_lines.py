@@ -96,6 +96,9 @@ class AuditLines:
                 chain = list(head.cgroups)[: head.levels]
                 table.enter(chain, record.verdict, record.details, sighting, frozenset())
 
+    def look(self, table: DenialTable) -> None:
+        """As AuditListener.look: the lines say all."""
+
     def lost(self) -> Mapping[str, int]:
         """As AuditListener.lost."""
         counters = self._counters[0]

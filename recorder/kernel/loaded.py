@@ -88,6 +88,8 @@ class LoadedObject:
     def _set_sizes(self, btf: Btf) -> None:
         for name, entries in self._spec.max_entries.items():
             self._libbpf.bpf_map__set_max_entries(self._map(name), entries)
+        if not self._spec.constants:
+            return
         size = ctypes.c_size_t()
         address = self._libbpf.bpf_map__initial_value(self._map(".rodata"), ctypes.byref(size))
         for name, value in self._spec.constants.items():

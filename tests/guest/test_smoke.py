@@ -32,6 +32,9 @@ def test_recorder_records_what_strace_sees(guest: Callable[..., Guest], spec: Sp
     made = guest(spec.kernel, spec.lsm, spec.init)
     check = made.run(["recorder", "check"], timeout=COMPILING, check=False)
     assert check.status == 0, f"{check.text}\n{check.stderr.decode()}"
+    # there no program of the kind that counts in the kernel can be loaded either
+    source = "audit-log-end, since lsm cannot" if spec.kernel in BY_BCC else "lsm, since"
+    assert re.search(f"^ok +denials +{spec.lsm} by {source}", check.text, re.MULTILINE), check.text
     loader = "bcc, since libbpf cannot" if spec.kernel in BY_BCC else "libbpf, since"
     assert re.search(f"^ok +loader +{loader}", check.text, re.MULTILINE), check.text
     for words in PROGRAMS.values():

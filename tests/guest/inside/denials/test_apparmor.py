@@ -110,12 +110,12 @@ def test_two_cgroups_and_both_modes_at_once(tmp_path):
     # Nobody took hints meanwhile; profiles are loaded, and others denied things, in no watched cgroup.
     for source in ("lsm", "audit-log-end"):
         assert dataclasses.replace(losses[source], ring_full=0, elsewhere=0) == DenialLosses()
-    # Of a process that had ended it is not known whose it was: those are counted, and no other is lost.
+    # Of a process that ended before it was looked at it is not known whose it was: those are counted.
     assert all(each.lacks == {Lack.FOUND_BY_PID} for each in seen["netlink"])
     assert not mine["netlink"] - truth
     missing = truth - mine["netlink"]
     assert missing.total() <= losses["netlink"].unattributed
-    assert missing.total() < truth.total() / 4
+    assert missing.total() < truth.total() / 2
     rest = dataclasses.replace(losses["netlink"], elsewhere=0, unattributed=0)
     assert rest == DenialLosses()
 
