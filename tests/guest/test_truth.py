@@ -83,6 +83,7 @@ DENIALS = {
     "apparmor": (
         "tests/guest/inside/denials/test_apparmor.py",
         "tests/guest/inside/denials/test_lifetime.py",
+        "tests/guest/inside/denials/test_agent.py",
     ),
     "selinux": ("tests/guest/inside/denials/test_selinux.py",),
 }
