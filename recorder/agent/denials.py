@@ -193,7 +193,8 @@ class Denials:
 
 
 def _missed(losses: DenialLosses) -> int:
-    return losses.missed + losses.cgroups_full + losses.between
+    of_kernel = losses.missed + losses.cgroups_full + losses.between
+    return of_kernel + losses.unattributed + losses.overruns + losses.audit_lost
 
 
 def _lost(reading: DenialReading) -> int:

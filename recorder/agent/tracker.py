@@ -13,9 +13,11 @@ import os
 import time
 from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recorder.agent.beginning import begin
 from recorder.agent.budget import Use
+from recorder.agent.denial_counts import DenialCounts
 from recorder.agent.denials import Denials
 from recorder.agent.naming import Naming
 from recorder.agent.observation import boot_id, observe, shared_losses
@@ -40,6 +42,9 @@ from recorder.model.errors import (
 )
 from recorder.model.ledger import Ledger
 from recorder.model.record import ContainerKind, Observation
+
+if TYPE_CHECKING:
+    from recorder.service.metrics import Row
 
 __all__ = ["Tracker"]
 
@@ -85,6 +90,7 @@ class Tracker:
         self._mount = mount
         self._namespaces = namespaces
         self._denials = denials or Denials(None)
+        self._denial_counts = DenialCounts()
         self._denying = asyncio.Lock()
         self._looking: bool | None = None  # for denials; None: nobody knows what the last agent left
         self._looking_since = 0  # CLOCK_BOOTTIME in ns
@@ -150,6 +156,13 @@ class Tracker:
     def runs(self) -> Mapping[str, tuple[int, int]]:
         """As Backend.runs."""
         return self._backend.runs()
+
+    def denied(self) -> list[Row]:
+        """How often something was denied so far, by namespace, kind and class."""
+        for each in self.tracked():
+            if each.denials and not each.leaving:
+                self._denial_counts.take(each.key, self.observation(each))
+        return self._denial_counts.rows()
 
     def observation(self, tracked: Tracked) -> Observation:
         """What was seen of a slot so far."""
@@ -449,6 +462,7 @@ class Tracker:
         if self._by_cgroup.get(tracked.target.cgroup_id) is tracked:
             del self._by_cgroup[tracked.target.cgroup_id]
         tracked.sights.forget(self._use)
+        self._denial_counts.forget(tracked.key)
         if tracked.reading:
             self._children_refused += tracked.reading.ledger.counts.get("children_full", 0)
         if self.failed:
@@ -682,6 +696,7 @@ class Tracker:
             if tracked in readings and tracked.askers:
                 tracked.reading = readings[tracked]
                 observation = self._observe(tracked, tracked.reading, ended=True)
+                self._denial_counts.take(tracked.key, observation)
                 if not await self._store(tracked, observation):
                     continue
                 for asker in list(tracked.askers):

@@ -13,6 +13,7 @@ from recorder.cli import (
     check,
     collector,
     containers,
+    denials,
     profile,
     record,
     records,
@@ -38,6 +39,7 @@ def parser(asked: str = "agent") -> Parser:
     profile.add_parser(commands)
     check.add_parser(commands)
     capture.add_parser(commands)
+    denials.add_parser(commands)
     containers.add_parser(commands)
     agent_status.add_parser(commands)
     records.add_parser(commands)
