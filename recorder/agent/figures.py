@@ -103,6 +103,7 @@ class Snapshot:
     uplink: bool = False
     uplink_connected: bool = False
     uplink_unacknowledged: int = 0
+    certificate_ends: float | None = None
     spool_bytes: int = 0
     spool_entries: int = 0
     spool_damaged: int = 0

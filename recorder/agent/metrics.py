@@ -77,6 +77,12 @@ METRICS: tuple[Described, ...] = (
         Type.GAUGE,
         "Records with news that the collector has not acknowledged; absent without one.",
     ),
+    _metric(
+        "certificate_end_seconds",
+        Type.GAUGE,
+        "When the certificate ends that the collector signed, in Unix time; 0: there is none yet; absent"
+        " without enrolment.",
+    ),
     _metric("spool_bytes", Type.GAUGE, "The spool, in blocks of 4 KiB."),
     _metric("spool_entries", Type.GAUGE, "Ended records in the spool."),
     _metric("spool_damaged", Type.GAUGE, "Files of the spool that could not be read and are set aside."),
@@ -142,6 +148,7 @@ def _of_state(state: Snapshot) -> dict[str, list[Row] | Histogram]:
         "runtime_reachable": [((name,), reachable) for name, reachable in sorted(state.runtimes.items())],
         "uplink_connected": one(state.uplink_connected) if state.uplink else [],
         "uplink_unacknowledged": one(state.uplink_unacknowledged) if state.uplink else [],
+        "certificate_end_seconds": one(state.certificate_ends) if state.certificate_ends is not None else [],
         "spool_bytes": one(state.spool_bytes),
         "spool_entries": one(state.spool_entries),
         "spool_damaged": one(state.spool_damaged),

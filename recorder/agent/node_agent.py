@@ -17,6 +17,7 @@ from recorder.agent.budget import Budget, Use, bounds_of, denial_bounds_of, task
 from recorder.agent.capture_stream import CaptureStreams
 from recorder.agent.captures import Captures
 from recorder.agent.denial_opener import opener
+from recorder.agent.enrolment import Enrolment
 from recorder.agent.figures import Distributions
 from recorder.agent.observation import boot_id
 from recorder.agent.plan import plan_of
@@ -107,6 +108,7 @@ class NodeAgent:
             denials=settings.denials,
         )
         self._plan = collector_pb2.Plan()
+        self._enrolment = self._make_enrolment()
         self._uplink = self._make_uplink()
         self._distributions = Distributions()
         streams = CaptureStreams(
@@ -126,7 +128,7 @@ class NodeAgent:
             node=agent.node,
             loader=self._backend.loader,
             streams=streams,
-            uplink=self._uplink.status if self._uplink else agent_pb2.UplinkStatus,
+            uplink=self._uplink_status,
         )
         self._roles = Roles.parse({name: _role(each) for name, each in settings.roles.items()})
         self._service = AgentService(self._captures, streams, self._status, self._index, self._roles)
@@ -181,8 +183,10 @@ class NodeAgent:
                 await web.start()
             self._server = self._make_server()
             await self._server.start()
+            if self._enrolment:
+                self._run(self._enrolment.run())
             if self._uplink:
-                self._run(self._uplink.run())
+                self._run(self._connect(self._uplink))
             await self._server.set_serving(True)
         except BaseException:
             await self._stop_tasks()
@@ -331,12 +335,34 @@ class NodeAgent:
             self._tracker.restored()
         _LOG.info("plan %s: %d recordings", plan.revision, len(plan.recordings))
 
+    async def _connect(self, uplink: Uplink) -> None:
+        if self._enrolment:  # the first connection does not wait for a backoff
+            await self._enrolment.enrolled.wait()
+        await uplink.run()
+
+    def _uplink_status(self) -> agent_pb2.UplinkStatus:
+        status = self._uplink.status() if self._uplink else agent_pb2.UplinkStatus()
+        if self._enrolment:
+            status.certificate_ends = int(self._enrolment.ends)
+            status.problem = "; ".join(filter(None, (self._enrolment.problem, status.problem)))
+        return status
+
+    def _make_enrolment(self) -> Enrolment | None:
+        asked, ca = self.settings.enrolment, self.settings.collector.ca
+        if not asked.endpoint:
+            return None
+        if ca is None:
+            raise InternalError("enrolment without a CA was not refused with the settings")
+        return Enrolment(asked.endpoint, asked.token, ca, self.settings.agent.node)
+
     def _make_uplink(self) -> Uplink | None:
         collector = self.settings.collector
         if not collector.endpoint:
             return None
         credentials: Callable[[], grpc.ChannelCredentials | None]
-        if collector.endpoint.startswith("unix:"):
+        if self._enrolment:
+            credentials = self._enrolment.credentials
+        elif collector.endpoint.startswith("unix:"):
             credentials = _no_credentials
         elif collector.certificate and collector.key and collector.ca:
             files = TlsFiles(collector.certificate, collector.key)

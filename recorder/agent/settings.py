@@ -35,6 +35,7 @@ __all__ = [
     "AgentSettings",
     "CaptureSettings",
     "CollectorSettings",
+    "EnrolmentSettings",
     "ListenSettings",
     "MemorySettings",
     "RoleSettings",
@@ -158,6 +159,22 @@ class CollectorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EnrolmentSettings:
+    """How the agent gets its certificate in Kubernetes: it shows the token of its pod to the collector."""
+
+    endpoint: str = setting(
+        _ENDPOINT,
+        "",
+        "where the collector signs agents' certificates (its enrolment.address); empty: they are files",
+    )
+    token: Path = setting(
+        PathName(),
+        Path("/var/run/secrets/tokens/recorder"),
+        "the pod's token for the collector's audience, projected by the kubelet",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeSettings:
     """Container runtimes: who is asked for the names of containers."""
 
@@ -236,6 +253,7 @@ class Settings:
     listen: ListenSettings = ListenSettings()
     web: WebSettings = WebSettings()
     collector: CollectorSettings = CollectorSettings()
+    enrolment: EnrolmentSettings = EnrolmentSettings()
     runtimes: RuntimeSettings = RuntimeSettings()
     memory: MemorySettings = MemorySettings()
     capture: CaptureSettings = CaptureSettings()
@@ -256,6 +274,9 @@ class Settings:
         ):
             _need(name, address, "listen", files)
         files = {"certificate": collector.certificate, "key": collector.key, "ca": collector.ca}
+        if self.enrolment.endpoint:
+            self._check_enrolment()
+            files = {"ca": collector.ca}
         if not collector.endpoint.startswith("unix:"):
             _need("collector.endpoint", collector.endpoint, "collector", files)
         if web.plain_metrics and not is_loopback(web.plain_metrics):
@@ -272,6 +293,19 @@ class Settings:
         if not (listen.socket or listen.address or collector.endpoint):
             raise InvalidSettings(
                 "nobody could reach this agent: set listen.socket, listen.address or collector.endpoint"
+            )
+
+    def _check_enrolment(self) -> None:
+        collector = self.collector
+        if not collector.endpoint or collector.endpoint.startswith("unix:"):
+            raise InvalidSettings(
+                f"enrolment.endpoint is {self.enrolment.endpoint}, and its certificate is for a collector by"
+                " TCP: set collector.endpoint to its HOST:PORT for agents"
+            )
+        if collector.certificate or collector.key:
+            raise InvalidSettings(
+                "collector.certificate and collector.key are files, and enrolment.endpoint says that the"
+                " collector is asked for a certificate: leave one of both empty"
             )
 
 

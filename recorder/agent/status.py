@@ -105,6 +105,9 @@ class Status:
             uplink=bool(response.uplink.collector),
             uplink_connected=response.uplink.connected,
             uplink_unacknowledged=response.uplink.unacknowledged,
+            certificate_ends=response.uplink.certificate_ends
+            if response.uplink.HasField("certificate_ends")
+            else None,
             spool_bytes=self._spool.bytes,
             spool_entries=len(self._spool),
             spool_damaged=self._spool.damaged,

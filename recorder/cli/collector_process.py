@@ -51,7 +51,7 @@ def folders(settings: Settings) -> Folders | None:
 
 
 def _collector(settings: Settings) -> Collector:
-    from recorder.collector.collector import Collector
+    from recorder.collector.collector import Collector, Enrolling
 
     found = folders(settings)
     if found:
@@ -61,7 +61,15 @@ def _collector(settings: Settings) -> Collector:
     from recorder.kube.platform import KubernetesPlatform
     from recorder.kube.reviews import KubernetesAuthority
 
-    kubernetes = settings.kubernetes
+    kubernetes, enrolment = settings.kubernetes, settings.enrolment
     client = connect(kubernetes.kubeconfig)
     platform = KubernetesPlatform(client, namespaces=kubernetes.namespaces, host=os.uname().nodename)
-    return Collector(settings, platform, KubernetesAuthority(client))
+    enrolling = None
+    if enrolment.address:
+        from recorder.kube.agent_pods import AgentPods, AgentsAre
+        from recorder.kube.trust import TrustMap
+
+        namespace = enrolment.namespace or client.namespace
+        agents = AgentsAre(namespace, enrolment.service_account, enrolment.daemon_set, enrolment.audience)
+        enrolling = Enrolling(AgentPods(client, agents), TrustMap(client, namespace, enrolment.config_map))
+    return Collector(settings, platform, KubernetesAuthority(client), enrolling)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from recorder import __version__
 from recorder.collector.agents.connection import ConnectionBounds
@@ -38,7 +39,11 @@ from recorder.rpc.server import Listening, Server
 from recorder.rpc.tls import TlsFiles
 from recorder.service.web import Client, WebServer, metrics_server, probe_server
 
-__all__ = ["Collector"]
+if TYPE_CHECKING:
+    from recorder.collector.agents.enrolment import NodeAuthority
+    from recorder.collector.identity import CollectorIdentity, TrustPublisher
+
+__all__ = ["Collector", "Enrolling"]
 
 FIGURES = 5.0
 """Seconds for which the store's figures are used again: counting reads the heads of all its rows."""
@@ -46,16 +51,34 @@ LAST_CALLS = 1.0
 """Seconds that people's calls have at the end."""
 
 
+@dataclass(frozen=True, slots=True)
+class Enrolling:
+    """What the platform does for enrolment: it vouches for agents, and tells them of the CA."""
+
+    nodes: NodeAuthority
+    trust: TrustPublisher
+
+
 class Collector:
     """To be made, started and ended in one event loop. Raises RecorderErrors; then nothing is left.
 
     authority: who says what people may read; None: nobody but root, by the Unix socket.
+    enrolling: needed where the settings have an address for enrolment.
     """
 
-    def __init__(self, settings: Settings, platform: Platform, authority: Authority | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        platform: Platform,
+        authority: Authority | None = None,
+        enrolling: Enrolling | None = None,
+    ) -> None:
         self.settings = settings
         self._platform = platform
         self._authority = authority
+        self._enrolling = enrolling
+        self._identity: CollectorIdentity | None = None
+        self._enrolment: Server | None = None
         self._parts: _Parts | None = None
         self._store: AsyncStore | None = None
         self._servers: list[Server] = []
@@ -80,6 +103,7 @@ class Collector:
         bounds = StoreBounds(bytes=store.size, sightings=store.sightings, node_sightings=store.node_sightings)
         self._store = await AsyncStore.open(store.path, bounds, set_aside=store.set_aside_damaged)
         parts = self._parts = _Parts(self.settings, self._store, self._platform, self._authority)
+        self._begin_identity(parts.service)
         self._run(parts.service.run(), parts.publisher.run(), self._platform.run(parts.recordings_changed))
         self._web = self._make_web(parts)
         for web in self._web:
@@ -88,6 +112,27 @@ class Collector:
         for server in self._servers:
             await server.start()
             await server.set_serving(True)
+
+    def _begin_identity(self, service: CollectorService) -> None:
+        settings, enrolling = self.settings.enrolment, self._enrolling
+        if not settings.address:
+            return
+        if enrolling is None:
+            raise InternalError("enrolment was asked for, and nobody can vouch for agents")
+        # 9 MiB that a collector without a CA does not spend
+        from recorder.collector.identity import CollectorIdentity, Lives  # noqa: PLC0415
+        from recorder.identity.authority_folder import AuthorityFolder, Mounted  # noqa: PLC0415
+
+        mounted = None
+        if settings.ca_certificate and settings.ca_key:
+            mounted = Mounted(settings.ca_certificate, settings.ca_key)
+        lives = Lives(settings.life, settings.ca_life)
+        folder = AuthorityFolder.open(settings.directory, time.time(), life=lives.authority, mounted=mounted)
+        self._identity = CollectorIdentity(
+            folder, settings.server_names, lives, enrolling.trust, service.figures
+        )
+        self._identity.begin()
+        self._run(self._identity.run())
 
     def _run(self, *work: Coroutine[Any, Any, None]) -> None:
         for each in work:
@@ -152,7 +197,25 @@ class Collector:
                 limits=agent_limits(self.settings.memory.agents),
             )
             servers.append(Server(services, where))
+        if self._identity and self._enrolling:
+            servers.append(self._make_enrolment(self._identity, self._enrolling, service))
         return servers
+
+    def _make_enrolment(
+        self, identity: CollectorIdentity, enrolling: Enrolling, service: CollectorService
+    ) -> Server:
+        from recorder.collector.agents import enrolment  # noqa: PLC0415 -- as the identity
+
+        pattern = self.settings.collector.node_names[0]
+        made = enrolment.EnrolmentService(enrolling.nodes, identity, pattern, service.figures)
+        where = Listening(
+            tcp=self.settings.enrolment.address,
+            tls=identity.files,
+            tokens=True,
+            limits=enrolment.enrolment_limits(),
+        )
+        self._enrolment = Server({enrolment.NAME: made.add_to_server}, where)
+        return self._enrolment
 
     def _make_web(self, parts: _Parts) -> list[WebServer]:
         web, found = self.settings.web, []
@@ -168,6 +231,9 @@ class Collector:
         memory = self.settings.memory
 
         async def figures() -> CollectorFigures:
+            if self._enrolment:
+                calls, counted = self._enrolment.calls, parts.service.figures.enrolments
+                counted["full"], counted["too_large"] = calls.refused, calls.refused_requests
             return CollectorFigures(
                 service=parts.service.figures,
                 store=await parts.store_figures(),
@@ -210,6 +276,8 @@ class Collector:
             raise PlatformUnreachable(str(error)) from error
 
     def _tls(self) -> TlsFiles:
+        if self._identity:
+            return self._identity.files
         listen = self.settings.listen
         if not (listen.certificate and listen.key):
             raise InternalError("TLS without certificates was not refused with the settings")

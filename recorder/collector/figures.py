@@ -33,6 +33,9 @@ class ServiceFigures:
     held: reports that were not acknowledged since the store keeps no more of their node.
     plan_*: the plan that agents are sent now; left_out: recordings that have no room in it.
     reviews: questions to the platform's authority by answer; watches: that stand.
+    enrolments: requests for a node's certificate by what became of them. server_ends, authority_ends: of
+    the collector's own certificate and its CA, in Unix time, 0 without; identity_problem: why they are
+    not renewed.
     """
 
     agents: int = 0
@@ -54,4 +57,8 @@ class ServiceFigures:
     plan_bytes: int = 0
     left_out: int = 0
     reviews: Counter[str] = field(default_factory=Counter)
+    enrolments: Counter[str] = field(default_factory=Counter)
+    server_ends: float = 0.0
+    authority_ends: float = 0.0
+    identity_problem: str = ""
     watches: int = 0

@@ -119,6 +119,23 @@ METRICS: tuple[Described, ...] = (
         {"answer": "`allowed`, `denied`, `unreachable`"},
     ),
     _metric("watches", Type.GAUGE, "Streams of people that stand."),
+    _metric(
+        "enrolments_total",
+        Type.COUNTER,
+        "Requests for a node's certificate.",
+        {"result": "`signed`, or why not: see [security.md](security.md)"},
+    ),
+    _metric(
+        "certificate_end_seconds",
+        Type.GAUGE,
+        "When certificates that the collector makes end, in Unix time; absent without enrolment.",
+        {"certificate": "`server`: its own; `ca`: of the CA that signs"},
+    ),
+    _metric(
+        "identity_problem",
+        Type.GAUGE,
+        "Whether the CA or the collector's certificate cannot be renewed just now.",
+    ),
     *process_metrics(PREFIX, "The collector's"),
 )
 
@@ -188,6 +205,11 @@ def _samples(figures: CollectorFigures, now: float) -> dict[str, list[Row] | His
         ],
         "reviews_total": _by(service.reviews),
         "watches": one(service.watches),
+        "enrolments_total": _by(service.enrolments),
+        "certificate_end_seconds": _by({"server": service.server_ends, "ca": service.authority_ends})
+        if service.server_ends
+        else [],
+        "identity_problem": one(bool(service.identity_problem)),
         **_of_publisher(figures.publisher),
     }
     limits = {"agents": figures.agents, "pending_bytes": figures.pending_bytes, "watches": figures.watches}
@@ -224,5 +246,5 @@ def _of_publisher(publisher: PublisherFigures) -> dict[str, list[Row]]:
     }
 
 
-def _by(counts: Mapping[str, int]) -> list[Row]:
+def _by(counts: Mapping[str, float]) -> list[Row]:
     return [((name,), float(count)) for name, count in sorted(counts.items())]

@@ -25,9 +25,10 @@ from recorder.collector.agents.plan import PlanBounds, Planned, planned
 from recorder.collector.figures import ConnectedAgent, ServiceFigures
 from recorder.collector.people.authority import Authority
 from recorder.collector.people.records import Records, RecordsBounds, RecordsStore
-from recorder.collector.people.reviews import ROOT, Reviews, Viewer, token_of
+from recorder.collector.people.reviews import ROOT, Reviews, Viewer
 from recorder.collector.platform import Platform
 from recorder.model.errors import AccessDenied, InvalidRequest, LimitReached, RecorderError, Unreachable
+from recorder.rpc.bearer import token_of
 from recorder.rpc.limits import Limits
 from recorder.rpc.names import is_subdomain, shown
 from recorder.rpc.peer import Peer, peer_of

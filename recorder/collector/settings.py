@@ -26,6 +26,7 @@ from recorder.service.settings_sources import SettingsSources
 __all__ = [
     "SOURCES",
     "CollectorSettings",
+    "EnrolmentSettings",
     "FolderSettings",
     "KubernetesSettings",
     "ListenSettings",
@@ -43,6 +44,9 @@ _FILE = PathName(optional=True)
 _NODE_NAME = Text("a URI or DNS name with {node} in it, once", r"(?=[^{}]*\{node\}[^{}]*$)\S{1,512}")
 _SAN = Text("a URI or DNS name of a certificate", r"\S{1,2048}")
 _NAMESPACE = Text("a namespace", r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NAMESPACE_OR_NONE = Text("a namespace, or empty for the collector's own", rf"(?:{_NAMESPACE.pattern})?")
+_OBJECT = Text("the name of an object", r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+_WORD = Text("a word of at most 253 characters", r"[!-~]{1,253}")
 
 _NODE_NAMES = ("spiffe://recorder/node/{node}", "{node}.node.recorder")
 
@@ -81,6 +85,47 @@ class ListenSettings:
     key: Path | None = setting(_FILE, None, "the certificate's private key, in PEM")
     client_ca: Path | None = setting(_FILE, None, "who signs the certificates of agents, in PEM")
     reflection: bool = setting(Switch(), False, "tell clients what the service is (for grpcurl and the like)")
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentSettings:
+    """Certificates of agents and of the collector itself, signed by a CA of its own; in Kubernetes alone."""
+
+    address: str = setting(
+        _ENDPOINT,
+        "",
+        "TCP for agents that have no certificate yet, by TLS and the token of their pod; empty: none, and"
+        " certificates are made elsewhere",
+    )
+    directory: Path = setting(
+        PathName(),
+        Path("/var/lib/recorder/identity"),
+        "the folder of the CA and of the collector's certificate, which are made there",
+    )
+    ca_certificate: Path | None = setting(
+        _FILE, None, "a CA that is made elsewhere (cert-manager's tls.crt), in PEM; empty: one is made"
+    )
+    ca_key: Path | None = setting(_FILE, None, "that CA's private key (tls.key), in PEM")
+    server_names: tuple[str, ...] = setting(
+        Texts(_SAN), (), "DNS names of the collector's certificate, by which agents and people reach it"
+    )
+    audience: str = setting(_WORD, "recorder-collector", "the audience of agents' tokens")
+    namespace: str = setting(
+        _NAMESPACE_OR_NONE, "", "the agents' namespace, and that of the ConfigMap; empty: the collector's own"
+    )
+    service_account: str = setting(_OBJECT, "recorder-agent", "the agents' service account")
+    daemon_set: str = setting(_OBJECT, "recorder-agent", "the agents' DaemonSet")
+    config_map: str = setting(
+        _OBJECT, "recorder-ca", "the ConfigMap that is to hold the CA's certificate, as ca.crt"
+    )
+    life: float = setting(
+        Duration(10, 90 * 86_400), 86_400.0, "how long certificates hold; they are renewed at half of it"
+    )
+    ca_life: float = setting(
+        Duration(60, 3650 * 86_400),
+        365 * 86_400.0,
+        "how long a CA holds that is made here; a new one is made at half of it",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +251,7 @@ class Settings:
 
     collector: CollectorSettings = CollectorSettings()
     listen: ListenSettings = ListenSettings()
+    enrolment: EnrolmentSettings = EnrolmentSettings()
     web: WebSettings = WebSettings()
     store: StoreSettings = StoreSettings()
     results: ResultSettings = ResultSettings()
@@ -234,6 +280,9 @@ class Settings:
         listen, web = self.listen, self.web
         own: dict[str, Path | None] = {"certificate": listen.certificate, "key": listen.key}
         both = {**own, "client_ca": listen.client_ca}
+        if self.enrolment.address:
+            self._check_enrolment(both)
+            own, both = {}, {}
         _need("listen.agents", listen.agents, both)
         _need("listen.address", listen.address, own)
         _need("web.metrics_address", web.metrics_address, both)
@@ -246,6 +295,28 @@ class Settings:
             raise InvalidSettings(
                 "no agent could reach this collector: set listen.agents, or listen.socket for an agent of"
                 " this machine"
+            )
+
+    def _check_enrolment(self, files: Mapping[str, Path | None]) -> None:
+        given = [f"listen.{each}" for each, path in files.items() if path is not None]
+        if given:
+            raise InvalidSettings(
+                f"enrolment.address is {self.enrolment.address}, and with it the collector makes its own"
+                f" certificates: leave {', '.join(given)} empty"
+            )
+        enrolment = self.enrolment
+        if (enrolment.ca_certificate is None) != (enrolment.ca_key is None):
+            missing = "ca_key" if enrolment.ca_key is None else "ca_certificate"
+            raise InvalidSettings(f"enrolment.{missing} is missing: a CA is its certificate and its key")
+        if not enrolment.server_names:
+            raise InvalidSettings(
+                "enrolment.server_names is empty: give the DNS names by which agents and people reach the"
+                " collector, such as recorder-collector.recorder.svc"
+            )
+        if self.folders.recordings is not None:
+            raise InvalidSettings(
+                "enrolment.address needs Kubernetes, which knows whose a token is, and [folders] stands in"
+                " its place: make certificates with `recorder certs`"
             )
 
 

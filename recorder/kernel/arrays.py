@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import sys
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Struct = TypeVar("Struct", bound=ctypes.Structure)
 
@@ -41,9 +41,14 @@ class SharedArray(Generic[Struct]):
         return found
 
     def column(self, field: str, count: int) -> list[int]:
-        """One integer field of 32 or 64 bits, of the first `count` elements."""
-        place = getattr(self._element, field)
-        step, start = self._size // place.size, place.offset // place.size
+        """One integer field of 32 or 64 bits, of the first `count` elements; `a.b`: of a struct in it."""
+        kind: Any = self._element
+        start = 0
+        for name in field.split("."):
+            place = getattr(kind, name)
+            start += place.offset
+            kind = {each[0]: each[1] for each in kind._fields_}[name]
+        step, start = self._size // place.size, start // place.size
         with (
             memoryview(self._map) as whole,
             whole.cast("I" if place.size == 4 else "Q") as words,

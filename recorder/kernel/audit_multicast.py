@@ -31,9 +31,17 @@ _TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
 _CLOCK_NS = 10**7
 PROCESSES_MOST = 8192
 """That are remembered; others are found only while they live."""
-REMEMBERED_SECONDS = 5.0
+REMEMBERED_SECONDS = 60.0
 """After a process has ended."""
 _FOUND = frozenset({Lack.FOUND_BY_PID})
+
+
+def _in_initial_network(proc: Path) -> bool:
+    """By that of process 1; where that may not be looked at, it is believed."""
+    try:
+        return os.stat(proc / "self/ns/net").st_ino == os.stat(proc / "1/ns/net").st_ino
+    except PermissionError:
+        return True
 
 
 @dataclass(slots=True)
@@ -51,8 +59,7 @@ class AuditMulticast:
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
         self._root = root_mount()
-        own, first = (os.stat(proc / name / "ns/net").st_ino for name in ("self", "1"))
-        if own != first:
+        if not _in_initial_network(proc):
             raise UnsupportedKernel(
                 "the kernel's audit is heard in the initial network namespace alone, and this is another: "
                 "run it in the host's (hostNetwork)"
@@ -91,12 +98,10 @@ class AuditMulticast:
 
     def _chain(self, record: AuditRecord, at: int) -> Sequence[int]:
         """The ids of the task's cgroups, from the root on; empty: whose it is is not known."""
-        process = self._process(record.pid)
-        if process is None:
-            process = self._seen.get(record.pid)
-        if process is None or process.began_ns > at + _CLOCK_NS:
-            return ()
-        return process.chain
+        for process in (self._process(record.pid), self._seen.get(record.pid)):
+            if process is not None and process.began_ns <= at + _CLOCK_NS:
+                return process.chain
+        return ()
 
     def _process(self, pid: int) -> _Process | None:
         """As it is at this moment; None: there is none."""

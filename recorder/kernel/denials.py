@@ -10,9 +10,10 @@ import contextlib
 import ctypes
 import functools
 import mmap
+import os
 import select
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from recorder.kernel import pins
@@ -41,13 +42,14 @@ from recorder.kernel.denials_pins import AdoptedDenials
 from recorder.kernel.denials_reading import denial_of
 from recorder.kernel.denials_spec import DenialsSpec
 from recorder.kernel.info import program_info
-from recorder.kernel.kprobes import attach_kprobe, kprobe_type
+from recorder.kernel.kprobes import kprobe_type, open_kprobe
 from recorder.kernel.libbpf import Libbpf
 from recorder.kernel.links import Links
 from recorder.kernel.loaded import LoadedObject
+from recorder.kernel.perf_event import attach_event
 from recorder.kernel.quiescence import wait_for_runs
 from recorder.kernel.tracefs import tracepoint_id
-from recorder.kernel.tracepoints import attach_tracepoint
+from recorder.kernel.tracepoints import open_tracepoint
 from recorder.model.denial import Denial
 from recorder.model.errors import BpfLimit, BpfLoadError
 
@@ -56,6 +58,8 @@ _SCOPES = {
     OwnerScope.SCOPE_WHOLE: Scope.WHOLE,
     OwnerScope.SCOPE_EACH: Scope.EACH,
 }
+_CHANGING = ("numbers.recorded", "numbers.table_full", "numbers.unreadable", "numbers.seen", "removed")
+_NEW = (0, 0, 0, 0)
 _WANTED = {Scope.WHOLE: OwnerScope.SCOPE_WHOLE, Scope.EACH: OwnerScope.SCOPE_EACH}
 
 
@@ -88,11 +92,19 @@ class _Hints:
 class DenialWatch:
     """Loads the object of a spec, or takes over the one that is pinned in `adopt`; see DenialSource.
 
+    ahead: what programs are attached to is opened at once, for a process that attaches when it has given up
+    the capability to (CAP_SYS_ADMIN, where kernel.perf_event_paranoid is above 2).
+
     Raises what LoadedObject raises, PinMismatch, and UnsupportedKernel where there are no kprobes.
     """
 
     def __init__(
-        self, spec: DenialsSpec, *, adopt: Path | None = None, flush: Flush = nothing_to_flush
+        self,
+        spec: DenialsSpec,
+        *,
+        adopt: Path | None = None,
+        flush: Flush = nothing_to_flush,
+        ahead: bool = False,
     ) -> None:
         self._libbpf = Libbpf()
         self._flush = flush
@@ -109,11 +121,20 @@ class DenialWatch:
             undo.callback(self._object.close)
             self._maps = self._object.map_fds()
             self._programs = self._object.program_fds()
-            # Read now: later this process may have given up the capability that opens tracefs.
-            openers = {
-                **{name: functools.partial(self._probe, kind, what) for name, what in spec.kprobes.items()},
-                **{name: functools.partial(self._trace, tracepoint_id(e)) for name, e in spec.events.items()},
+            opening: dict[str, Callable[[], int]] = {
+                **{name: functools.partial(open_kprobe, kind, what) for name, what in spec.kprobes.items()},
+                **{
+                    # Read now: later this process may have given up the capability that opens tracefs.
+                    name: functools.partial(open_tracepoint, tracepoint_id(what))
+                    for name, what in spec.events.items()
+                },
             }
+            if ahead:
+                for name, opened in opening.items():
+                    event = opened()
+                    undo.callback(os.close, event)
+                    opening[name] = functools.partial(os.dup, event)
+            openers = {name: functools.partial(self._open, name, opened) for name, opened in opening.items()}
             folder = adopt / pins.LINKS if adopt else None
             self._links = Links(self._libbpf, self._programs, spec.attach, folder, openers)
             undo.callback(self._links.close)
@@ -131,13 +152,10 @@ class DenialWatch:
                 # Whole already, unless who pinned it was killed in the middle of attaching.
                 self._links.attach()
             self._undo = undo.pop_all()
-        self._seen: dict[int, tuple[int, int]] = {}
+        self._known: dict[int, tuple[int, ...]] = {}
 
-    def _probe(self, kind: int, function: str, program: int) -> int:
-        return attach_kprobe(self._libbpf, program, kind, function)
-
-    def _trace(self, number: int, program: int) -> int:
-        return attach_tracepoint(self._libbpf, program, number)
+    def _open(self, name: str, opened: Callable[[], int], program: int) -> int:
+        return attach_event(self._libbpf, program, opened(), f"what {name} is for")
 
     def _control(self, op: Op, *arguments: int) -> int:
         return run_control(self._libbpf, self._programs[self._spec.control], op, *arguments)
@@ -199,23 +217,17 @@ class DenialWatch:
             return [self._cgroup(self._owners[index]) for index in self._indexes().values()]
 
     def changed(self) -> frozenset[int]:
-        """As DenialSource.changed; reads a few words of each entry, and no texts."""
+        """As DenialSource.changed; reads a few words of each cgroup, and no entries."""
         with self._lock:
             self._hints.forget()
-            used = min(self._counters.word(0, "used"), len(self._entries))
-            states = self._entries.column("state", used)
-            ids = self._entries.column("cgroup_id", used)
-            counts = self._entries.column("count", used)
-            found = {
-                index: (cgroup_id, number)
-                for index, (state, cgroup_id, number) in enumerate(zip(states, ids, counts, strict=True))
-                if state == State.DENIAL_READY
-            }
-            fresh = {
-                cgroup_id for index, (cgroup_id, _) in found.items() if self._seen.get(index) != found[index]
-            }
-            self._seen = found
-            return frozenset(fresh | {each.cgroup_id for each in self.cgroups() if each.removed})
+            indexes = self._indexes()
+            used = max(indexes.values(), default=-1) + 1
+            # `recorded` is counted when the entry is there; what has no entry changes the others.
+            columns = [self._owners.column(field, used) for field in _CHANGING]
+            found = {number: tuple(each[index] for each in columns) for number, index in indexes.items()}
+            fresh = {number for number, each in found.items() if self._known.get(number, _NEW) != each[:-1]}
+            self._known = {number: each[:-1] for number, each in found.items()}
+            return frozenset(fresh | {number for number, each in found.items() if each[-1]})
 
     def _ready(self, cgroup_ids: Iterable[int] | None = None) -> list[int]:
         used = min(self._counters.word(0, "used"), len(self._entries))
@@ -263,8 +275,8 @@ class DenialWatch:
                 return
             for entry in self._ready([cgroup_id]):
                 self._control(Op.DENIAL_GIVE_BACK, entry)
-                self._seen.pop(entry, None)
             self._control(Op.DENIAL_FORGET, cgroup_id)
+            self._known.pop(cgroup_id, None)
 
     def _lost(self, numbers: Numbers) -> DenialLosses:
         selinux = self._spec.module == Module.MODULE_SELINUX

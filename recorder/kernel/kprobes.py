@@ -25,13 +25,21 @@ def kprobe_type(place: Path = PMU_TYPE) -> int:
         ) from error
 
 
-def attach_kprobe(libbpf: Libbpf, program: int, kind: int, function: str) -> int:
-    """Attaches a program to where a function of the kernel begins; kind: as kprobe_type says.
+def open_kprobe(kind: int, function: str) -> int:
+    """An event where a function of the kernel begins, for attach_event; kind: as kprobe_type says.
 
-    As attach_event. Raises BpfLoadError, also if there is no such function.
+    Raises BpfLoadError, also if there is no such function.
     """
     name = ctypes.create_string_buffer(function.encode())
-    what = f"the kernel's function {function}"
     # config1 is the name's address, config2 (an offset, 0) is beyond this version of the struct
-    event = open_event(kind, 0, ctypes.addressof(name), what)
-    return attach_event(libbpf, program, event, what)
+    return open_event(kind, 0, ctypes.addressof(name), kernel_function(function))
+
+
+def kernel_function(function: str) -> str:
+    """What errors call it."""
+    return f"the kernel's function {function}"
+
+
+def attach_kprobe(libbpf: Libbpf, program: int, kind: int, function: str) -> int:
+    """Attaches a program to where a function of the kernel begins: open_kprobe and attach_event."""
+    return attach_event(libbpf, program, open_kprobe(kind, function), kernel_function(function))

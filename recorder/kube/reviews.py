@@ -13,7 +13,7 @@ from recorder.model.errors import PlatformUnreachable
 from recorder.model.person import Person
 from recorder.profiles.api_group import GROUP
 
-__all__ = ["KubernetesAuthority"]
+__all__ = ["MAX_TOKEN", "KubernetesAuthority", "review"]
 
 MAX_TOKEN = 16 << 10
 """Bytes of a token; a longer one is nobody's, and not sent on."""
@@ -32,7 +32,7 @@ class KubernetesAuthority:
         """Who bears the token; None: nobody whom the API server knows. Raises PlatformUnreachable."""
         if not token or len(token) > MAX_TOKEN or not token.isascii():
             return None
-        answer = await self._review(TokenReview, {"token": token})
+        answer = await review(self._client, TokenReview, {"token": token})
         user = answer.get("user") or {}
         if not answer.get("authenticated") or not user.get("username"):
             return None
@@ -63,14 +63,16 @@ class KubernetesAuthority:
             "extra": {key: list(values) for key, values in person.extra},
             **asked,
         }
-        answer = await self._review(SubjectAccessReview, spec)
+        answer = await review(self._client, SubjectAccessReview, spec)
         return bool(answer.get("allowed")) and not answer.get("denied")
 
-    async def _review(self, kind: Any, spec: Mapping[str, Any]) -> Mapping[str, Any]:
-        what = f"asking for a {kind.__name__}"
-        try:
-            with asking(what):
-                answer = await self._client.create(kind(metadata={}, spec=dict(spec)))
-        except ApiError as error:  # a token that the server cannot even take apart is answered, not refused
-            raise PlatformUnreachable(f"{what}: {error}") from error
-        return answer.get("status") or {}
+
+async def review(client: AsyncClient, kind: Any, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The status of a review of that kind, as the API server answers it. Raises PlatformUnreachable."""
+    what = f"asking for a {kind.__name__}"
+    try:
+        with asking(what):
+            answer = await client.create(kind(metadata={}, spec=dict(spec)))
+    except ApiError as error:  # a token that the server cannot even take apart is answered, not refused
+        raise PlatformUnreachable(f"{what}: {error}") from error
+    return answer.get("status") or {}

@@ -22,7 +22,14 @@ import grpc
 
 from recorder.model.errors import InvalidCertificate
 
-__all__ = ["HttpTls", "TlsFiles", "channel_credentials", "server_credentials", "token_credentials"]
+__all__ = [
+    "HttpTls",
+    "TlsFiles",
+    "channel_credentials",
+    "read_ca",
+    "server_credentials",
+    "token_credentials",
+]
 
 log = logging.getLogger(__name__)
 
@@ -112,14 +119,21 @@ def _load(files: TlsFiles) -> _Contents:
             f"{files.certificate} and {files.key} cannot be used together: {_reason(error)}; "
             "expected are a certificate and its own key, not encrypted, both as PEM"
         ) from error
+    if files.client_ca:
+        _check_ca(files.client_ca, contents.client_ca)
+    return contents
+
+
+def _check_ca(path: Path, content: bytes) -> None:
+    """InvalidCertificate if there is none in it: to gRPC and to ssl, nothing may mean the system's CAs."""
     try:
-        if files.client_ca:
-            _context(contents)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(
+            cadata=content.decode("ascii", "replace")
+        )
     except (ssl.SSLError, ValueError) as error:
         raise InvalidCertificate(
-            f"{files.client_ca} has no CA certificate: {_reason(error)}; expected are certificates as PEM"
+            f"{path} has no CA certificate: {_reason(error)}; expected are certificates as PEM"
         ) from error
-    return contents
 
 
 def _reason(error: Exception) -> str:
@@ -231,18 +245,17 @@ def token_credentials(token: str, server_ca: Path) -> grpc.ChannelCredentials:
 
     Raises InvalidCertificate.
     """
-    content = _read(server_ca)
-    try:
-        # the same check as of any other CA file, with gRPC's own message being of no help
-        ssl.create_default_context(cadata=content.decode("ascii", "replace"))
-    except (ssl.SSLError, ValueError) as error:
-        raise InvalidCertificate(
-            f"{server_ca} has no CA certificate: {_reason(error)}; expected are certificates as PEM"
-        ) from error
     # gRPC sends call credentials by TLS alone
     return grpc.composite_channel_credentials(
-        grpc.ssl_channel_credentials(content), grpc.access_token_call_credentials(token)
+        grpc.ssl_channel_credentials(read_ca(server_ca)), grpc.access_token_call_credentials(token)
     )
+
+
+def read_ca(path: Path) -> bytes:
+    """What the file of a CA holds, found to be certificates. Raises InvalidCertificate."""
+    content = _read(path)
+    _check_ca(path, content)
+    return content
 
 
 def channel_credentials(files: TlsFiles, server_ca: Path) -> grpc.ChannelCredentials:

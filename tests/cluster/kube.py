@@ -62,9 +62,9 @@ class Kube:
     async def _make(
         self, kubeconfig: Path, namespaces: tuple[str, ...]
     ) -> tuple[KubernetesPlatform, KubernetesAuthority]:
-        self._client = connect(kubeconfig)
-        platform = KubernetesPlatform(self._client, namespaces=namespaces, host="tests")
-        return platform, KubernetesAuthority(self._client)
+        self.client = connect(kubeconfig)
+        platform = KubernetesPlatform(self.client, namespaces=namespaces, host="tests")
+        return platform, KubernetesAuthority(self.client)
 
     def _notify(self) -> None:
         with self._changed:
@@ -88,7 +88,7 @@ class Kube:
         self._run.cancel()
         if ended and not self._run.cancelled():
             self._run.result()
-        self._loop.do(self._client.close())
+        self._loop.do(self.client.close())
         self._loop.close()
 
 

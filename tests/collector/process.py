@@ -56,19 +56,30 @@ class CollectorProcess:
         return self.certificates.node(node).files(), self.certificates.authority.certificate
 
     @property
-    def flags(self) -> list[str]:
-        """All of them."""
-        server = self.certificates.server
-        places = {
+    def places(self) -> dict[str, object]:
+        """Where it serves and keeps things, by flag."""
+        return {
             "--store": self.store,
             "--socket": self.socket,
             "--listen-agents": f"127.0.0.1:{self.port}",
             "--listen-address": f"127.0.0.1:{self.people_port}",
+            "--web-address": f"127.0.0.1:{self.probe_port}",
+        }
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """Its certificate, and whose it takes, by flag."""
+        server = self.certificates.server
+        return {
             "--listen-certificate": server.certificate,
             "--listen-key": server.key,
             "--listen-client-ca": self.certificates.authority.certificate,
-            "--web-address": f"127.0.0.1:{self.probe_port}",
         }
+
+    @property
+    def flags(self) -> list[str]:
+        """All of them."""
+        places = {**self.places, **self.identity}
         where = [word for flag, value in places.items() for word in (flag, str(value))]
         return [*where, *self.platform, *self.settings]
 

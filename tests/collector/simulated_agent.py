@@ -112,7 +112,8 @@ class SimulatedContainer:
 class SimulatedAgent:
     """One node. `run` it as a task; `see` and `end` say what its containers do.
 
-    endpoint: HOST:PORT or unix:PATH. tls: its certificate, and the CA that signed the collector's.
+    endpoint: HOST:PORT or unix:PATH. tls: its certificate, and the CA that signed the collector's; or what
+    makes credentials of both, for each connection.
     on_recorded: called with a container when the plan first asks for it.
     """
 
@@ -120,7 +121,7 @@ class SimulatedAgent:
         self,
         endpoint: str,
         node: str,
-        tls: tuple[TlsFiles, Path] | None = None,
+        tls: tuple[TlsFiles, Path] | Callable[[], grpc.ChannelCredentials] | None = None,
         *,
         pace: Pace = QUICK,
         boot: str = "boot-1",
@@ -240,6 +241,8 @@ class SimulatedAgent:
     # its end of the stream
 
     def _credentials(self) -> grpc.ChannelCredentials | None:
+        if callable(self._tls):
+            return self._tls()
         return channel_credentials(*self._tls) if self._tls else None
 
     def _hello(self) -> pb.Hello:

@@ -62,7 +62,13 @@ def status(options: argparse.Namespace) -> int:
 
 def _prepare(options: argparse.Namespace) -> Guest:
     spec = Spec(
-        options.kernel, options.lsm, options.init, options.cpus, options.memory, audit=not options.no_audit
+        options.kernel,
+        options.lsm,
+        options.init,
+        options.cpus,
+        options.memory,
+        audit=not options.no_audit,
+        counted=options.counted,
     )
     guest = start(spec, fresh=options.fresh)
     try:
@@ -132,6 +138,7 @@ def main() -> int:
         verb.add_argument("--cpus", type=int, default=1)
         verb.add_argument("--memory", type=int, default=1024, help="MiB")
         verb.add_argument("--no-audit", action="store_true", help="boot it with audit=0")
+        verb.add_argument("--counted", action="store_true", help="its clock counts instructions")
         verb.add_argument("--fresh", action="store_true", help="boot it from the start")
         verb.add_argument(
             "--checkout", action="store_true", help="push this checkout: `recorder` is a command then"

@@ -45,12 +45,14 @@ class Machine:
         # la57: five-level page tables cost emulation time at each miss
         words += [
             "-accel",
-            "tcg,thread=multi,tb-size=256",
+            f"tcg,thread={'single' if self.spec.counted else 'multi'},tb-size=256",
             "-cpu",
             "max,la57=off",
             "-smp",
             str(self.spec.cpus),
         ]
+        if self.spec.counted:
+            words += ["-icount", "shift=0,sleep=off"]
         words += ["-M", "pc,graphics=off,usb=off,memory-backend=ram", "-object", memory, "-m", size]
         words += [
             "-kernel",

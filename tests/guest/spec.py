@@ -15,7 +15,7 @@ class Spec:
     """A kind of guest; each has a snapshot of its own.
 
     `init`: 'agent' (nothing but the harness runs) or 'systemd' (the harness is a unit of it).
-    `audit`: False boots with audit=0.
+    `audit`: False boots with audit=0. `counted`: a nanosecond of the guest's clock is an instruction.
     """
 
     kernel: str = "6.1"
@@ -24,6 +24,7 @@ class Spec:
     cpus: int = 1
     memory: int = 1024  # MiB
     audit: bool = True
+    counted: bool = False
 
     def __post_init__(self) -> None:
         if self.lsm not in LSM_WORDS:
@@ -41,6 +42,8 @@ class Spec:
             words.append(f"{self.memory}MiB")
         if not self.audit:
             words.append("noaudit")
+        if self.counted:
+            words.append("counted")
         return "-".join(words)
 
     @classmethod

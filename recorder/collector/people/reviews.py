@@ -18,7 +18,7 @@ from recorder.collector.figures import ServiceFigures
 from recorder.collector.people.authority import Authority, Person
 from recorder.model.errors import AccessDenied, LimitReached, PlatformUnreachable, Unreachable
 
-__all__ = ["ROOT", "Reviews", "Viewer", "token_of"]
+__all__ = ["ROOT", "Reviews", "Viewer"]
 
 MAX_TOKEN = 12 << 10
 """Characters; tokens of OpenID Connect with many groups have some thousands."""
@@ -143,13 +143,3 @@ class Reviews:
         while len(self._answers) > self._entries:
             self._answers.popitem(last=False)
         return answer
-
-
-def token_of(metadata: Any) -> str:
-    """The bearer's token in a call's metadata; empty if there is none."""
-    for key, value in metadata or ():
-        if key == "authorization" and isinstance(value, str):
-            scheme, _, token = value.partition(" ")
-            if scheme.lower() == "bearer":
-                return token.strip()
-    return ""

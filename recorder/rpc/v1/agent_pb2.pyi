@@ -209,15 +209,17 @@ class RuntimeStatus(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., endpoint: _Optional[str] = ..., reachable: _Optional[bool] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class UplinkStatus(_message.Message):
-    __slots__ = ("collector", "connected", "unacknowledged", "spool_bytes", "problem")
+    __slots__ = ("collector", "connected", "unacknowledged", "spool_bytes", "problem", "certificate_ends")
     COLLECTOR_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
     UNACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
     SPOOL_BYTES_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_ENDS_FIELD_NUMBER: _ClassVar[int]
     collector: str
     connected: bool
     unacknowledged: int
     spool_bytes: int
     problem: str
-    def __init__(self, collector: _Optional[str] = ..., connected: _Optional[bool] = ..., unacknowledged: _Optional[int] = ..., spool_bytes: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
+    certificate_ends: int
+    def __init__(self, collector: _Optional[str] = ..., connected: _Optional[bool] = ..., unacknowledged: _Optional[int] = ..., spool_bytes: _Optional[int] = ..., problem: _Optional[str] = ..., certificate_ends: _Optional[int] = ...) -> None: ...

@@ -22,6 +22,26 @@ CONFIRMATION_CONFIRMED: Confirmation
 CONFIRMATION_REFUSED: Confirmation
 CONFIRMATION_MISSING: Confirmation
 
+class EnrollRequest(_message.Message):
+    __slots__ = ("certificate_request",)
+    CERTIFICATE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    certificate_request: str
+    def __init__(self, certificate_request: _Optional[str] = ...) -> None: ...
+
+class EnrollResponse(_message.Message):
+    __slots__ = ("certificate", "node", "now", "begins", "ends")
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    BEGINS_FIELD_NUMBER: _ClassVar[int]
+    ENDS_FIELD_NUMBER: _ClassVar[int]
+    certificate: str
+    node: str
+    now: int
+    begins: int
+    ends: int
+    def __init__(self, certificate: _Optional[str] = ..., node: _Optional[str] = ..., now: _Optional[int] = ..., begins: _Optional[int] = ..., ends: _Optional[int] = ...) -> None: ...
+
 class AgentMessage(_message.Message):
     __slots__ = ("hello", "report")
     HELLO_FIELD_NUMBER: _ClassVar[int]

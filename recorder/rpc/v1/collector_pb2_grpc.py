@@ -184,3 +184,78 @@ class Collector:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class EnrolmentStub:
+    """Where an agent gets its certificate: reached without one, with the token of its pod (authorization: Bearer).
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Enroll = channel.unary_unary(
+                '/recorder.rpc.v1.Enrolment/Enroll',
+                request_serializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.EnrollRequest.SerializeToString,
+                response_deserializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.EnrollResponse.FromString,
+                _registered_method=True)
+
+
+class EnrolmentServicer:
+    """Where an agent gets its certificate: reached without one, with the token of its pod (authorization: Bearer).
+    """
+
+    def Enroll(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_EnrolmentServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Enroll': grpc.unary_unary_rpc_method_handler(
+                    servicer.Enroll,
+                    request_deserializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.EnrollRequest.FromString,
+                    response_serializer=recorder_dot_rpc_dot_v1_dot_collector__pb2.EnrollResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'recorder.rpc.v1.Enrolment', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('recorder.rpc.v1.Enrolment', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Enrolment:
+    """Where an agent gets its certificate: reached without one, with the token of its pod (authorization: Bearer).
+    """
+
+    @staticmethod
+    def Enroll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recorder.rpc.v1.Enrolment/Enroll',
+            recorder_dot_rpc_dot_v1_dot_collector__pb2.EnrollRequest.SerializeToString,
+            recorder_dot_rpc_dot_v1_dot_collector__pb2.EnrollResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -63,6 +63,7 @@ FULL = Snapshot(
     uplink=True,
     uplink_connected=True,
     uplink_unacknowledged=6,
+    certificate_ends=1_800_000_000.0,
     spool_bytes=8192,
     spool_entries=2,
     spool_damaged=1,
@@ -120,6 +121,7 @@ def test_the_state_is_what_prometheus_reads():
     assert value("runtime_reachable", runtime='odd "name"\\\n') == 0
     assert value("uplink_connected") == 1
     assert value("uplink_unacknowledged") == 6
+    assert value("certificate_end_seconds") == 1_800_000_000
     assert (value("spool_bytes"), value("spool_entries"), value("spool_damaged")) == (8192, 2, 1)
     assert value("bpf_run_seconds_total", program="on_sys_enter") == 1.25
     assert value("bpf_runs_total", program="on_sys_enter") == 1000
@@ -154,7 +156,13 @@ def test_every_metric_is_described_and_every_description_is_a_metric():
 def test_without_state_what_is_absent_is_absent():
     """No collector, no kernel statistics, no runtime: no series that look like a failure."""
     names = {name for name, _ in samples(page(Snapshot("libbpf")))}
-    absent = {"uplink_connected", "uplink_unacknowledged", "bpf_runs_total", "bpf_run_seconds_total"}
+    absent = {
+        "certificate_end_seconds",
+        "uplink_connected",
+        "uplink_unacknowledged",
+        "bpf_runs_total",
+        "bpf_run_seconds_total",
+    }
     assert not names & {f"recorder_agent_{name}" for name in absent | {"runtime_reachable"}}
 
 

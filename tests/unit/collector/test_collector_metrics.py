@@ -33,6 +33,9 @@ SERVICE = ServiceFigures(
     left_out=1,
     reviews=Counter({"allowed": 9}),
     watches=2,
+    enrolments=Counter({"signed": 3, "owner": 1}),
+    server_ends=1_800_000_000.0,
+    authority_ends=1_900_000_000.0,
 )
 STORE = StoreFigures(
     bytes=1000,
@@ -113,6 +116,9 @@ def page(figures):
         ("platform_problem", {}, 0),
         ("denials", {"namespace": "shop", "kind": "apparmor", "class": "file"}, 12),
         ("reviews_total", {"answer": "allowed"}, 9),
+        ("enrolments_total", {"result": "owner"}, 1),
+        ("certificate_end_seconds", {"certificate": "ca"}, 1_900_000_000),
+        ("identity_problem", {}, 0),
     ],
 )
 def test_each_figure_is_at_its_metric(name, labels, value):

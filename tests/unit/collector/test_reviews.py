@@ -6,8 +6,9 @@ import pytest
 
 from recorder.collector.figures import ServiceFigures
 from recorder.collector.people.authority import Person
-from recorder.collector.people.reviews import ROOT, Reviews, Viewer, token_of
+from recorder.collector.people.reviews import ROOT, Reviews, Viewer
 from recorder.model.errors import AccessDenied, LimitReached, PlatformUnreachable, Unreachable
+from recorder.rpc.bearer import token_of
 
 ANN = Person("ann", "uid-ann")
 

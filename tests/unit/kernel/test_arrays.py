@@ -34,6 +34,26 @@ def test_an_element_is_seen_as_it_is_now(memory):
     array.close()
 
 
+class Outer(ctypes.Structure):
+    _fields_ = (("first", ctypes.c_uint64), ("pair", Pair))
+
+
+def test_a_column_is_one_field_of_many_elements(memory):
+    """Of 32 and of 64 bits, also of a struct in the element; as many as asked for."""
+    pairs = [Pair(number, 2**40 + number) for number in range(5)]
+    os.pwrite(memory, b"".join(map(bytes, pairs)), 0)
+    array = SharedArray(memory, Pair, 1000)
+    assert array.column("a", 5) == [0, 1, 2, 3, 4]
+    assert array.column("b", 3) == [2**40, 2**40 + 1, 2**40 + 2]
+    assert array.column("a", 0) == []
+    array.close()
+    os.pwrite(memory, b"".join(bytes(Outer(9, pair)) for pair in pairs), 0)
+    outer = SharedArray(memory, Outer, 600)
+    assert outer.column("pair.a", 4) == [0, 1, 2, 3]
+    assert outer.column("pair.b", 2) == [2**40, 2**40 + 1]
+    outer.close()
+
+
 @pytest.mark.parametrize("index", [-1, 1000])
 def test_an_index_beyond_is_refused(index, memory):
     array = SharedArray(memory, Pair, 1000)

@@ -12,7 +12,7 @@ import pytest
 
 from recorder.model.errors import InvalidCertificate, InvalidSettings, RemoteError, Unreachable, Untrusted
 from recorder.rpc.server import Listening
-from recorder.rpc.tls import HttpTls, TlsFiles, channel_credentials, server_credentials
+from recorder.rpc.tls import HttpTls, TlsFiles, channel_credentials, server_credentials, token_credentials
 from recorder.rpc.v1 import agent_pb2 as pb
 from recorder.rpc.v1 import agent_pb2_grpc
 from tests.unit.rpc.servicer import failure, on_tcp, serving, status
@@ -305,9 +305,16 @@ def test_files_that_cannot_be_used_are_named(server_files, client_files, authori
     with pytest.raises(InvalidCertificate, match="not encrypted"):
         server_credentials(TlsFiles(server_files.certificate, encrypted, ca))
     empty = tmp_path / "empty.pem"
-    empty.write_text("nothing\n")
-    with pytest.raises(InvalidCertificate, match=r"empty\.pem has no CA"):
-        channel_credentials(client_files.files(), empty)
+    for content in ("nothing\n", ""):  # to ssl and gRPC, nothing at all may mean the system's CAs
+        empty.write_text(content)
+        for use in (
+            lambda: channel_credentials(client_files.files(), empty),
+            lambda: token_credentials("token", empty),
+            lambda: server_credentials(client_files.files(empty)),
+            lambda: HttpTls(client_files.files(empty)),
+        ):
+            with pytest.raises(InvalidCertificate, match=r"empty\.pem has no CA"):
+                use()
 
 
 def test_plain_tcp_is_refused():

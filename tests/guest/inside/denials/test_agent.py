@@ -1,9 +1,12 @@
 """AppArmor's denials by the agent, over its death, and by `recorder record`; needs AppArmor and kprobes."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+from recorder.agent.budget import DENIALS_BASE
 from recorder.model import wire
 from recorder.model.denial import Verdict
 from recorder.rpc.v1 import agent_pb2 as pb
@@ -42,6 +45,12 @@ def opened(observation):
     }
 
 
+def resident(agent):
+    """KiB that are in memory now."""
+    status = Path(f"/proc/{agent.process.pid}/status").read_text()
+    return int(re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)[1])
+
+
 def test_denials_over_the_agents_death(agent, tmp_path):
     """Each is there with its number: seen by one agent, by none, by the next; secrets are not."""
     before, between, after = (tmp_path / name for name in ("before", "between", "token=hunter2"))
@@ -55,10 +64,13 @@ def test_denials_over_the_agents_death(agent, tmp_path):
                 one.go()
                 one.wait_done()
 
-        stream = begin(agent.start(), cgroup)
+        agent.start()
+        alone = resident(agent)
+        stream = begin(agent, cgroup)
         deny(before, 3)
         seen = next(each for each in observations(stream) if opened(each).get(str(before)) == 3)
         assert seen.provenance.denials == "seccomp sys_exit, apparmor lsm"
+        assert (resident(agent) - alone) << 10 <= DENIALS_BASE, (alone, resident(agent))
         agent.kill()
         deny(between, 2)
         stream = begin(agent.start(), cgroup)

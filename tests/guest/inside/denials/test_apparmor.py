@@ -115,7 +115,6 @@ def test_two_cgroups_and_both_modes_at_once(tmp_path):
     assert not mine["netlink"] - truth
     missing = truth - mine["netlink"]
     assert missing.total() <= losses["netlink"].unattributed
-    assert missing.total() < truth.total() / 2
     rest = dataclasses.replace(losses["netlink"], elsewhere=0, unattributed=0)
     assert rest == DenialLosses()
 
@@ -125,7 +124,7 @@ def test_a_flood_is_one_entry_and_hides_nothing(tmp_path, scaled):
 
     Whether there is room for audit records, or audit at all, makes no difference.
     """
-    times = scaled(100_000, 2_000)
+    times = scaled(1_000_000, 2_000)  # a tenth of it in guests
     paths = [tmp_path / f"one-of-{number}" for number in range(100)]
     flood = tmp_path / "flood"
     for path in (*paths, flood):

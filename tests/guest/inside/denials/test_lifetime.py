@@ -37,11 +37,10 @@ def files(tmp_path):
 
 
 @contextlib.contextmanager
-def bpf_statistics():
-    """The kernel counts runs of programs meanwhile."""
-    switch = Path("/proc/sys/kernel/bpf_stats_enabled")
+def _sysctl(name, value):
+    switch = Path("/proc/sys/kernel") / name
     before = switch.read_text()
-    switch.write_text("1")
+    switch.write_text(value)
     try:
         yield
     finally:
@@ -214,7 +213,7 @@ def test_without_denials_no_program_runs(tmp_path):
     """Not once while something is compiled, by the kernel's own numbers; and once for each denial."""
     source = tmp_path / "source.c"
     source.write_text('#include <stdio.h>\nint main(void) { return puts("compiled") < 0; }\n')
-    with new_cgroup() as cgroup, _watching(DenialBounds()) as watch, bpf_statistics():
+    with new_cgroup() as cgroup, _watching(DenialBounds()) as watch, _sysctl("bpf_stats_enabled", "1"):
         watch.watch(1, Scope.EACH)
         subprocess.run(["gcc", "-O2", source, "-o", tmp_path / "program"], check=True, timeout=120)
         assert (
@@ -225,3 +224,21 @@ def test_without_denials_no_program_runs(tmp_path):
             run.go()
             run.wait_done()
         assert watch.runs()["on_apparmor"][1] >= 10
+
+
+def test_attached_by_who_has_given_up_its_privileges(tmp_path, files):
+    """Once and again, where perf events need more than the agent keeps: they were opened before."""
+    with new_cgroup() as cgroup, _sysctl("perf_event_paranoid", "3"):
+        command = [sys.executable, "-m", "tests.guest.inside.denials.dropped", str(cgroup_id(cgroup))]
+        with (
+            confined(tmp_path / "1", PROFILE, cgroup, *_once(files)) as run,
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watching,
+        ):
+            run.change()
+            for number, (attached, count) in enumerate([("True", 2), ("False", 2), ("True", 4)], 1):
+                assert watching.stdout.readline() == f"{attached}\n"
+                run.open(2 * number)
+                watching.stdin.write("\n")
+                watching.stdin.flush()
+                assert watching.stdout.readline() == f"{count}\n"
+            assert watching.wait(60) == 0
