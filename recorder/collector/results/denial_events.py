@@ -15,8 +15,8 @@ __all__ = ["DenialEvents"]
 
 _AT_ONCE: Final = 10
 """New sorts of which is told in one look; of more of them only their number."""
-_MOST: Final = 1000
-"""Sorts of which it is known that they were told; later ones are in the status alone."""
+_MOST: Final = 300
+"""Sorts of one recording that are told; others are in the status alone."""
 _QUIET: Final = frozenset({Verdict.AUDITED.value, Verdict.OTHER.value})
 """Verdicts that stopped nothing, and would not have."""
 
@@ -26,14 +26,14 @@ class DenialEvents:
 
     def __init__(self, events: RecordingEvents) -> None:
         self._events = events
-        self._told: set[tuple[str, str, str, str]] = set()
+        self._told: set[int] = set()  # hashes, since sorts have long words
 
     def tell(self, recording: RecordingName, denials: Iterable[tuple[str, DenialSort]]) -> None:
         """Of what was not told yet; `denials`: with the container's name."""
         new: dict[tuple[str, str, str, str], str] = {}
         for container, sort in denials:
             key = (container, *sort.key)
-            if key not in self._told and sort.verdict not in _QUIET:
+            if hash(key) not in self._told and sort.verdict not in _QUIET:
                 new[key] = min(new.get(key, sort.example), sort.example)
         room = max(0, _MOST - len(self._told))
         ordered = sorted(new)[:room]
@@ -43,4 +43,4 @@ class DenialEvents:
         if len(ordered) > _AT_ONCE:
             message = f"{len(ordered) - _AT_ONCE} more sorts of denials: see recorder records --explain"
             self._events.tell(recording, "Denied", message, warning=True, once=message)
-        self._told.update(ordered)
+        self._told.update(map(hash, ordered))

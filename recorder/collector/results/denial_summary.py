@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from recorder.collector.results.drafts import Unit, unit_of
+from recorder.model.denial import DenialKey
 from recorder.model.denial_text import DenialText, denial_text, denied_call_text, line
 from recorder.model.record import CallKey, Observation, Outcome, Phase, Record
 
@@ -98,7 +99,8 @@ def summarized(record: Record) -> DenialSummary:
     for each in record.observations:
         if each.denials or any(map(_is_denied, each.calls)):
             units.setdefault(unit_of(each), []).append(each)
-    found = (replace(each, records=1) for unit in units.values() for each in _added(_of_unit(unit)))
+    known: dict[DenialKey, DenialSort] = {}  # replicas are mostly denied the same
+    found = (replace(each, records=1) for unit in units.values() for each in _added(_of_unit(unit, known)))
     return DenialSummary(*most_frequent(found, MAX_SORTS))
 
 
@@ -110,21 +112,24 @@ def _added(sorts: Iterable[DenialSort]) -> Collection[DenialSort]:
     return by_key.values()
 
 
-def _of_unit(observations: Iterable[Observation]) -> Iterator[DenialSort]:
+def _of_unit(observations: Iterable[Observation], known: dict[DenialKey, DenialSort]) -> Iterator[DenialSort]:
     for each in observations:
         for key, numbers in each.calls.items():
             if _is_denied(key):
-                yield from (_sort(denied_call_text(key.abi, number), 0) for number in numbers)
+                yield from (_sort(denied_call_text(key.abi, number)) for number in numbers)
         for denial, counted in each.denials.items():
-            yield _sort(denial_text(denial.verdict, denial.details), counted.count)
+            sort = known.get(denial)
+            if sort is None:
+                sort = known[denial] = _sort(denial_text(denial.verdict, denial.details))
+            yield replace(sort, count=counted.count)
 
 
 def _is_denied(key: CallKey) -> bool:
     return (key.phase, key.outcome) == (Phase.WORKLOAD, Outcome.DENIED)
 
 
-def _sort(text: DenialText, count: int) -> DenialSort:
+def _sort(text: DenialText) -> DenialSort:
     example = line(text)
     if len(example) > _MAX_EXAMPLE:
         example = f"{example[: _MAX_EXAMPLE - 1]}…"
-    return DenialSort(text.kind, text.verdict, text.object_class, text.action, count, 1, example)
+    return DenialSort(text.kind, text.verdict, text.object_class, text.action, 0, 1, example)
