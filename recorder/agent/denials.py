@@ -1,6 +1,6 @@
 """What AppArmor or SELinux deny: a kernel side of its own, there while somebody asks for it.
 
-All methods block for milliseconds at most, but for `look` and `drop`.
+All methods block for milliseconds at most, but for `prepare`, `look` and `drop`.
 """
 
 from __future__ import annotations
@@ -51,71 +51,91 @@ class Denials:
         self._raw_paths = raw_paths
         self._needed = needed
         self._source: DenialSource | None = None
+        self._looking = False
         self._name = ""
         self._problem = ""
-        self._dropped: set[int] = set()
 
     @property
     def attached(self) -> bool:
         """Whether any program may be attached."""
-        return self._source is not None
+        return self._looking
 
     @property
     def problem(self) -> str:
-        """Why nobody looks, since somebody asked; empty: it can be done, or nobody asked."""
+        """Why nobody can look; empty: it can be done, or was not tried."""
         return self._problem
 
-    def look(self, wanted: bool) -> None:
-        """From the return of this on, or not any more."""
-        if not wanted:
-            self.close()
-            self._unpin()
-        elif self._source is None and self._opener:
+    @property
+    def source(self) -> str:
+        """The name of what was prepared; empty: nothing."""
+        return self._source.name if self._source else ""
+
+    def prepare(self) -> None:
+        """Loads it, or takes it over from the last agent, so that `look` needs no privileges."""
+        if self._source is None and self._opener:
             try:
-                self._source, self._name = self._open(self._opener)
-                self._problem = ""
+                self._source, module = self._open(self._opener)
             except RecorderError as error:
-                if self._needed:
-                    raise
-                self._problem = str(error)
+                self._failed(error)
+            else:
+                self._name = f"{module} {self._source.name}"
+                self._problem = ""
+
+    def _failed(self, error: RecorderError) -> None:
+        if self._needed:
+            raise error
+        self._problem = str(error)
 
     def _open(self, opener: Opener) -> tuple[DenialSource, str]:
         if self._folder and (self._folder / pins.MAPS).is_dir():
             try:
-                source, module = opener(self._folder)
+                return opener(self._folder)
             except PinMismatch as error:
                 _LOG.error("denials that the last agent saw are lost: %s", error)
-            else:
-                source.attach()
-                return source, f"{module} {source.name}"
         self._unpin()
         source, module = opener(None)
-        try:
-            source.attach()
-            if self._folder:
-                self._pin(source, self._folder)
-        except RecorderError:
-            source.close()
-            raise
-        return source, f"{module} {source.name}"
+        if self._folder:
+            try:
+                source.pin(self._folder)
+            except BpfLoadError as error:
+                _LOG.warning("a next agent has none of the denials of this one: %s", error)
+        return source, module
 
-    @staticmethod
-    def _pin(source: DenialSource, folder: Path) -> None:
-        try:
-            source.pin(folder)
-        except BpfLoadError as error:
-            _LOG.warning("a next agent has none of the denials of this one: %s", error)
+    def look(self, wanted: bool) -> None:
+        """From the return of this on, or not any more: then all is forgotten."""
+        if wanted:
+            self.prepare()
+            if self._source:
+                try:
+                    self._source.attach()
+                except RecorderError as error:
+                    self._failed(error)
+                else:
+                    self._looking = True
+        elif self._source:
+            self._source.detach()
+            self._forget(each.cgroup_id for each in self._source.cgroups())
+            self._looking = False
+
+    def _forget(self, cgroup_ids: Iterable[int]) -> None:
+        found = tuple(cgroup_ids)
+        if self._source and found:
+            self._source.drop(*found)
+            for each in found:
+                self._source.release(each)
 
     def _unpin(self) -> None:
         if self._folder:
             pins.unpin(self._folder)
 
-    def close(self) -> None:
-        """What is pinned stays for the next agent; may be repeated."""
+    def close(self, *, keep: bool = False) -> None:
+        """Ends it; keep: what is pinned goes on, for the next agent. May be repeated."""
         if self._source:
             self._source.close()
             self._source = None
-            self._dropped.clear()
+            self._looking = False
+        if not keep:
+            self._unpin()
 
     # --- of cgroups
 
@@ -129,7 +149,7 @@ class Denials:
         self._watch(cgroup_id, Scope.WHOLE)
 
     def _watch(self, cgroup_id: int, scope: Scope) -> None:
-        if self._source:
+        if self._source and self._looking:
             try:
                 self._source.watch(cgroup_id, scope)
             except BpfLimit as error:
@@ -137,7 +157,7 @@ class Denials:
 
     def changed(self) -> Collection[int]:
         """The cgroups of which there is something new."""
-        return self._source.changed() if self._source else ()
+        return self._source.changed() if self._source and self._looking else ()
 
     def missed(self) -> int:
         """What was lost of nobody knows whom, so far."""
@@ -145,7 +165,7 @@ class Denials:
 
     def use(self) -> tuple[int, int]:
         """Denials that have an entry now, and how often none was free since somebody looks."""
-        if self._source is None:
+        if self._source is None or not self._looking:
             return 0, 0
         readings = (self._source.read(each.cgroup_id) for each in self._source.cgroups())
         return sum(len(each.denials) for each in readings if each), self._source.losses().table_full
@@ -186,10 +206,7 @@ class Denials:
             if each.cgroup_id not in kept
             and (each.removed or each.dropped or (each.scope is Scope.OWN and each.epoch < before_ns))
         ]
-        if strays:
-            self._source.drop(*strays)
-            for each in strays:
-                self._source.release(each)
+        self._forget(strays)
 
 
 def _missed(losses: DenialLosses) -> int:

@@ -16,7 +16,7 @@ from recorder.agent import denials, privileges
 from recorder.agent.budget import Budget, Use, bounds_of, denial_bounds_of, task_bounds_of
 from recorder.agent.capture_stream import CaptureStreams
 from recorder.agent.captures import Captures
-from recorder.agent.denial_opener import opener
+from recorder.agent.denial_opener import agent_opener
 from recorder.agent.enrolment import Enrolment
 from recorder.agent.figures import Distributions
 from recorder.agent.observation import boot_id
@@ -70,18 +70,19 @@ class NodeAgent:
         self._state_file = StateFile(agent.state_directory, boot_id())
         self._loaded = self._state_file.load()
         self._backend = self._open()
+        self._denials = denials.Denials(
+            agent_opener(denial_bounds_of(memory)) if settings.denials else None,
+            agent.pins,
+            raw_paths=agent.raw_paths,
+        )
+        self._denials.prepare()
         # Before anything makes a thread: each has its own.
-        missing = privileges.drop(privileges.needed(denials=settings.denials))
+        missing = privileges.drop(privileges.needed(self._denials.source))
         if missing:
             _LOG.warning("capabilities are missing: %s", ", ".join(each.name for each in missing))
         sources, discover = runtimes(settings.runtimes, memory.containers)
         self._index = ContainerIndex(
             sources, limit=memory.containers, poll_seconds=settings.runtimes.poll, discover=discover
-        )
-        self._denials = denials.Denials(
-            opener(denial_bounds_of(memory)) if settings.denials else None,
-            agent.pins,
-            raw_paths=agent.raw_paths,
         )
         self._tracker = Tracker(
             self._backend,
@@ -190,12 +191,14 @@ class NodeAgent:
             await self._server.set_serving(True)
         except BaseException:
             await self._stop_tasks()
+            self._denials.close(keep=True)
             self._backend.close()
             raise
         self._serving = True
 
     def close(self) -> None:
         """Instead of `start`: nothing is left but what the last agent left."""
+        self._denials.close(keep=self._adopted)
         self._backend.close()
         if not self._adopted:
             pins.unpin(self.settings.agent.pins)
@@ -264,10 +267,10 @@ class NodeAgent:
         if self.settings.agent.keep_armed:
             await self._save()
             self._processes.detach()
-            self._denials.close()
+            self._denials.close(keep=True)
             self._backend.close()
             return
-        self._denials.look(False)
+        self._denials.close()
         self._backend.close()
         pins.unpin(folder)
         async with self._saving:

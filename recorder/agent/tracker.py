@@ -248,7 +248,7 @@ class Tracker:
                 return
             await asyncio.to_thread(self._backend.look_for_denied, wanted)
             await asyncio.to_thread(self._denials.look, wanted)
-            if self._denials.problem:
+            if wanted and self._denials.problem:
                 _LOG.warning("what AppArmor and SELinux deny is not looked for: %s", self._denials.problem)
             self._looking = wanted
             self._looking_since = time.clock_gettime_ns(time.CLOCK_BOOTTIME)

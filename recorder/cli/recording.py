@@ -95,5 +95,5 @@ class Recording:
             return Denied()
         self.denials.drop([self.target.cgroup_id])
         denied = self.denials.of(self.target.cgroup_id)
-        self.denials.look(False)
+        self.denials.close()
         return denied

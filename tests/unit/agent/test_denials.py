@@ -70,6 +70,9 @@ class Told:
     def attach(self) -> None:
         self.attached = True
 
+    def detach(self) -> None:
+        self.attached = False
+
     def watch(self, cgroup_id: int, scope: Scope = Scope.WHOLE) -> None:
         if len(self.watched) >= self.most:
             raise BpfLimit("no room")
@@ -214,11 +217,30 @@ def test_strays_are_forgotten(told):
 
 
 def test_it_ends_with_who_asked(told):
-    """Closed, and looked for anew by the next one."""
+    """Detached, and all is forgotten; the next one has what is new from then on."""
     found = looking(told)
     found.look(False)
-    assert told.closed
+    assert (told.attached, told.watched, told.closed) == (False, {}, False)
     assert (found.attached, found.of(CGROUP)) == (False, Denied())
+    found.begin(CGROUP)
+    assert told.watched == {}
+    told.dropped.clear()
+    found.look(True)
+    found.begin(CGROUP)
+    assert found.of(CGROUP).source == "apparmor told"
+    found.close()
+    assert told.closed
+
+
+def test_what_cannot_be_attached_is_said(told):
+    """As where a process has given up what it takes."""
+
+    def cannot():
+        raise BpfLoadError("not permitted")
+
+    told.attach = cannot
+    found = looking(told)
+    assert (found.attached, found.problem, found.of(CGROUP)) == (False, "not permitted", Denied())
 
 
 def observed(namespace: str, *, mkdir: bool, reads: int) -> Observation:
