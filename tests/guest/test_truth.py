@@ -73,6 +73,7 @@ MORE = {
         *_cases(f"{_CONTAINERD}exec", *_RUNTIMES),
         *_cases(f"{_CONTAINERD}a_pod", "runc"),
         *_cases(f"{_CONTAINERD}containerd_ends_and_comes_back", "crun"),
+        "tests/guest/inside/denials/test_agent.py",
     ),
     "newest": (*_cases(f"{_CONTAINERD}short_containers", "runc"), *_cases(f"{_CONTAINERD}a_pod", "runc")),
 }
@@ -83,7 +84,6 @@ DENIALS = {
     "apparmor": (
         "tests/guest/inside/denials/test_apparmor.py",
         "tests/guest/inside/denials/test_lifetime.py",
-        "tests/guest/inside/denials/test_agent.py",
     ),
     "selinux": ("tests/guest/inside/denials/test_selinux.py",),
 }

@@ -18,8 +18,6 @@ from tests.guest.inside.denials.confined import CGROUPS, confined, new_cgroup, p
 def agent(tmp_path, bpffs):
     with agent_process(tmp_path / "agent", bpffs, "--denials", "auto") as made:
         yield made
-        made.kill()
-        made.run("--remove")
 
 
 def begin(agent, cgroup):
