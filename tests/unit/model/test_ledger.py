@@ -24,6 +24,8 @@ LOSSES = {
     "record_refused",
     "agent_lost",
     "restart_without_state",
+    "accesses_full",
+    "domain_enforcing",
 }
 NOTES = {
     "ring_full",
