@@ -124,7 +124,7 @@ BOUNDS: Mapping[str, Bound] = _table(
         "denials",
         "denials",
         6 * KIB,
-        "different denials of AppArmor and SELinux, of all containers; of one an eighth of them, or 64",
+        "with `agent.denials`: different denials of AppArmor and SELinux; of one container an eighth, or 64",
         "the further ones of a container are only counted, or not even that: `denials_full`",
     ),
     Bound(

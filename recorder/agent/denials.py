@@ -6,6 +6,7 @@ All methods block for milliseconds at most, but for `prepare`, `look` and `drop`
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ _LOG = logging.getLogger(__name__)
 
 FOLDER = "denials"
 """Below the agent's pins."""
+MOMENT = 0.2
+"""Seconds."""
 
 Opener = Callable[[Path | None], tuple[DenialSource, str]]
 """Makes a source, or takes over the one that is pinned in a folder; and says whose denials it sees.
@@ -54,6 +57,8 @@ class Denials:
         self._looking = False
         self._name = ""
         self._problem = ""
+        self._missed = 0
+        self._missed_at = float("-inf")
 
     @property
     def attached(self) -> bool:
@@ -159,9 +164,12 @@ class Denials:
         """The cgroups of which there is something new."""
         return self._source.changed() if self._source and self._looking else ()
 
-    def missed(self) -> int:
-        """What was lost of nobody knows whom, so far."""
-        return _missed(self._source.losses()) if self._source else 0
+    def missed(self, *, now: bool = True) -> int:
+        """What was lost of nobody knows whom, so far; unless it has to be `now`, of a moment ago."""
+        if self._source and (now or time.monotonic() - self._missed_at > MOMENT):
+            self._missed = _missed(self._source.losses())
+            self._missed_at = time.monotonic()
+        return self._missed
 
     def use(self) -> tuple[int, int]:
         """Denials that have an entry now, and how often none was free since somebody looks."""
@@ -178,7 +186,9 @@ class Denials:
         found, replaced = list(reading.denials), 0
         if not self._raw_paths:
             found, replaced = without_secrets(found)
-        lost = _lost(reading) + max(0, self.missed() - missed_before)
+        # it looks at all cgroups, and this may be asked for each of them
+        missed = self.missed(now=reading.cgroup.dropped)
+        lost = _lost(reading) + max(0, missed - missed_before)
         full = reading.losses.table_full + sum(
             each.count for each in reading.denials if each.verdict is Verdict.REST
         )
