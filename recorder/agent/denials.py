@@ -10,13 +10,19 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recorder.agent.denied import Denied, admitted
 from recorder.kernel import pins
-from recorder.kernel.denial_source import DenialLosses, DenialReading, DenialSource, Scope
-from recorder.model.denial import AppArmorDenial, Denial, SelinuxDenial, Text, Verdict
 from recorder.model.errors import BpfLimit, BpfLoadError, PinMismatch, RecorderError
 from recorder.model.ledger import Ledger
+
+if TYPE_CHECKING:
+    # Who never asks for denials does without them: an agent's memory is counted.
+    from recorder.kernel.denial_source import DenialLosses, DenialReading, DenialSource
+    from recorder.model.denial import AppArmorDenial, Denial, SelinuxDenial, Text
+
+    Opener = Callable[[Path | None], tuple[DenialSource, str]]
 
 __all__ = ["FOLDER", "Denials", "Opener", "without_secrets"]
 
@@ -27,16 +33,12 @@ FOLDER = "denials"
 MOMENT = 0.2
 """Seconds."""
 
-Opener = Callable[[Path | None], tuple[DenialSource, str]]
-"""Makes a source, or takes over the one that is pinned in a folder; and says whose denials it sees.
-
-Raises RecorderErrors.
-"""
-
 
 class Denials:
-    """opener: None where nobody can look; pinned: the agent's folder of pins, None if nothing outlives it.
+    """One source at most, and what it says of cgroups.
 
+    opener: makes it, or takes over the one that is pinned in a folder, and says whose denials it sees; None
+    where nobody can look. pinned: the agent's folder of pins, None if nothing outlives it.
     raw_paths: names are left as they are; else what looks like a secret in them is replaced.
     needed: `look` raises RecorderErrors; else it says what is the problem, and so do records.
     """
@@ -147,16 +149,18 @@ class Denials:
     def roots(self, cgroup_ids: Iterable[int]) -> None:
         """Cgroups below which new ones are watched from their first denial on."""
         for each in cgroup_ids:
-            self._watch(each, Scope.EACH)
+            self._watch(each, whole=False)
 
     def begin(self, cgroup_id: int) -> None:
         """One of a slot, with all that is below it."""
-        self._watch(cgroup_id, Scope.WHOLE)
+        self._watch(cgroup_id, whole=True)
 
-    def _watch(self, cgroup_id: int, scope: Scope) -> None:
+    def _watch(self, cgroup_id: int, *, whole: bool) -> None:
         if self._source and self._looking:
+            from recorder.kernel.denial_source import Scope  # noqa: PLC0415 - see above
+
             try:
-                self._source.watch(cgroup_id, scope)
+                self._source.watch(cgroup_id, Scope.WHOLE if whole else Scope.EACH)
             except BpfLimit as error:
                 _LOG.warning("%s", error)
 
@@ -183,6 +187,8 @@ class Denials:
         reading = self._source.read(cgroup_id) if self._source else None
         if reading is None:
             return Denied()
+        from recorder.model.denial import Verdict  # noqa: PLC0415 - see above
+
         found, replaced = list(reading.denials), 0
         if not self._raw_paths:
             found, replaced = without_secrets(found)
@@ -210,6 +216,8 @@ class Denials:
         """Forgets what nobody recorded: cgroups that began before that time, or are gone."""
         if self._source is None:
             return
+        from recorder.kernel.denial_source import Scope  # noqa: PLC0415 - see above
+
         strays = [
             each.cgroup_id
             for each in self._source.cgroups()
@@ -243,6 +251,8 @@ def without_secrets(denials: Iterable[Denial]) -> tuple[list[Denial], int]:
 def _details(
     details: AppArmorDenial | SelinuxDenial | None,
 ) -> tuple[AppArmorDenial | SelinuxDenial | None, int]:
+    from recorder.model.denial import AppArmorDenial, SelinuxDenial  # noqa: PLC0415 - see above
+
     match details:
         case AppArmorDenial():
             name, in_name = _text(details.name)
@@ -256,7 +266,7 @@ def _details(
 
 
 def _text(text: Text) -> tuple[Text, int]:
-    # Only where there may be one: most denials are of paths without.
+    from recorder.model.denial import Text  # noqa: PLC0415 - see above
     from recorder.model.secret import generalised  # noqa: PLC0415
 
     found = generalised(text.content)

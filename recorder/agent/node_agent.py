@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -17,7 +18,6 @@ from recorder.agent.budget import Budget, Use, bounds_of, denial_bounds_of, task
 from recorder.agent.capture_stream import CaptureStreams
 from recorder.agent.captures import Captures
 from recorder.agent.denial_opener import agent_opener
-from recorder.agent.enrolment import Enrolment
 from recorder.agent.figures import Distributions
 from recorder.agent.observation import boot_id
 from recorder.agent.plan import plan_of
@@ -43,6 +43,9 @@ from recorder.rpc.server import Listening, Server
 from recorder.rpc.tls import TlsFiles, channel_credentials
 from recorder.rpc.v1 import agent_pb2, agent_pb2_grpc, collector_pb2
 from recorder.service.web import Client, WebServer, metrics_server, probe_server
+
+if TYPE_CHECKING:
+    from recorder.agent.enrolment import Enrolment
 
 __all__ = ["NodeAgent", "remove"]
 
@@ -356,6 +359,9 @@ class NodeAgent:
             return None
         if ca is None:
             raise InternalError("enrolment without a CA was not refused with the settings")
+        # memory that an agent without it does not spend
+        from recorder.agent.enrolment import Enrolment  # noqa: PLC0415
+
         return Enrolment(asked.endpoint, asked.token, ca, self.settings.agent.node)
 
     def _make_uplink(self) -> Uplink | None:

@@ -13,6 +13,9 @@ from recorder.rpc.v1 import agent_pb2 as pb
 from tests.agent.process import agent_process
 from tests.guest.inside.denials.confined import CGROUPS, confined, new_cgroup, profiles
 
+STARTING = 180.0
+"""Seconds: two objects are loaded, and verified, in emulation."""
+
 
 @pytest.fixture
 def agent(tmp_path, bpffs):
@@ -62,14 +65,14 @@ def test_denials_over_the_agents_death(agent, tmp_path):
                 one.go()
                 one.wait_done()
 
-        stream = begin(agent.start(), cgroup)
+        stream = begin(agent.start(STARTING), cgroup)
         deny(before, 3)
         seen = next(each for each in observations(stream) if opened(each).get(str(before)) == 3)
         assert seen.provenance.denials == "seccomp sys_exit, apparmor lsm"
         assert resident(agent) <= BASE_BYTES + DENIALS_BASE
         agent.kill()
         deny(between, 2)
-        stream = begin(agent.start(), cgroup)
+        stream = begin(agent.start(STARTING), cgroup)
         deny(after, 1)
         request = pb.CaptureRequest(
             selection=pb.Selection(cgroup=f"/{cgroup.relative_to(CGROUPS)}"),
