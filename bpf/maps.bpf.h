@@ -1,40 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The maps that each object has, and what the loader sets before the load. */
+/* The maps that each object with targets has, and what the loader sets before the load. */
 #ifndef MAPS_BPF_H
 #define MAPS_BPF_H
 
-/* Sizes: recorder/kernel/spec.py sets max_entries and these to match. */
-const volatile __u32 set_shift = 32;   /* 32 less the number of bits that count the sets */
+#include "lookup.bpf.h"
+
+/* recorder/kernel/spec.py sets it, and max_entries of maps. */
 const volatile __u32 max_children = 0; /* child cgroups, or thread groups, that one target may have */
-
-/*
- * Arrays rather than globals, so that their size is the loader's choice; a
- * lookup in an array is inlined by the verifier, without a call. Mappable, so
- * that the reader sees them without a system call and they begin on a page.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct slot);
-} slots SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct set);
-} table SEC(".maps");
-
-/* Asked only where a set of the table has overflowed. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, __u64);
-	__type(value, __u32);
-} table_overflow SEC(".maps");
 
 /* A queue, so that a slot is used again as late as possible. */
 struct {
@@ -55,11 +27,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct counters);
 } counters SEC(".maps");
-
-static __always_inline struct slot *slot_at(__u32 index)
-{
-	return bpf_map_lookup_elem(&slots, &index);
-}
 
 static __always_inline struct counters *totals(void)
 {

@@ -12,82 +12,6 @@
 
 struct bpf_map;
 
-/* In place of an id: being filled; dropped, and not to be used yet. */
-#define CLAIMED (~0ULL)
-#define DROPPED (~1ULL)
-#define DROPPED_SLOT (1U << 31)
-
-/*
- * kernfs ids follow each other in steps that depend on the kernel (17 on 6.1).
- * Fibonacci hashing spreads any of them, but only in its upper bits.
- */
-static __always_inline __u32 set_of(__u64 id)
-{
-	return (id * 0x9E3779B97F4A7C15ULL) >> 32 >> set_shift;
-}
-
-/* Out of line, so that the hot path keeps few registers and no copy of the id. */
-static __noinline int overflow_find(__u64 id)
-{
-	__u32 *slot = bpf_map_lookup_elem(&table_overflow, &id);
-
-	return slot && !(*slot & DROPPED_SLOT) ? *slot : 0;
-}
-
-/* Where a cgroup's slot stands in its set; NULL: it is not there. */
-static __always_inline __u32 *set_find(struct set *set, __u64 id)
-{
-	if (set->id[0] == id)
-		return &set->slot[0];
-	if (set->id[1] == id)
-		return &set->slot[1];
-	if (set->id[2] == id)
-		return &set->slot[2];
-	if (set->id[3] == id)
-		return &set->slot[3];
-	return NULL;
-}
-
-/* The slot that counts for a cgroup; 0: none. */
-static __always_inline __u32 table_find(__u64 id)
-{
-	__u32 index = set_of(id);
-	struct set *set = bpf_map_lookup_elem(&table, &index);
-	__u32 *slot;
-
-	if (!set)
-		return 0;
-	slot = set_find(set, id);
-	if (slot)
-		return *slot;
-	return set->overflowed ? overflow_find(id) : 0;
-}
-
-/*
- * The same as a pointer, for the hot path. An inlined array lookup reads its
- * key through the pointer that it is given: the table's own memory will do, and
- * a store to the stack with a load behind it costs a tenth of the whole path.
- */
-static __always_inline struct slot *slot_find(__u64 id)
-{
-	__u32 index = set_of(id);
-	struct set *set = bpf_map_lookup_elem(&table, &index);
-	__u32 *key;
-
-	if (!set)
-		return NULL;
-	key = set_find(set, id);
-	if (!key) {
-		if (!set->overflowed)
-			return NULL;
-		index = overflow_find(id);
-		if (!index)
-			return NULL;
-		key = &index;
-	}
-	return bpf_map_lookup_elem(&slots, key);
-}
-
 /* 1: in the table; 0: there is no place. */
 static __noinline int table_insert(__u64 id, __u32 slot)
 {
@@ -176,11 +100,6 @@ static __always_inline void table_free(__u32 slot)
 {
 	bpf_for_each_map_elem(&table, free_in_set, &slot, 0);
 	bpf_for_each_map_elem(&table_overflow, free_in_overflow, &slot, 0);
-}
-
-static __always_inline __u32 mount_namespace(struct task_struct *task)
-{
-	return BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
 }
 
 /* Takes a free slot for a target, which is to be entered into the table; NULL: refused, and counted. */

@@ -32,7 +32,7 @@ packages_test=(
 	nginx-light=nginx postgresql="/usr/lib/postgresql/*/bin/initdb" stress-ng=stress-ng
 	busybox-static=busybox perl=perl nodejs=node openssl=openssl
 	procps=ps iproute2=ip
-	apparmor=apparmor_parser
+	apparmor=apparmor_parser secilc=secilc
 )
 packages_guest=(
 	qemu-system-x86=qemu-system-x86_64 qemu-utils=qemu-img mmdebstrap=mmdebstrap
@@ -62,7 +62,8 @@ present() { # PROBE
 	case $1 in
 	/*) compgen -G "$1" >/dev/null ;;
 	py:*) "$PYTHON" -c 'import sys, importlib.util as u; sys.exit(u.find_spec(sys.argv[1]) is None)' "${1#py:}" 2>/dev/null ;;
-	so:*) { ldconfig -p || /sbin/ldconfig -p; } 2>/dev/null | grep -q "[[:space:]]${1#so:} " ;;
+	# not by a pipe, whose first end would die of SIGPIPE now and then
+	so:*) grep -q "[[:space:]]${1#so:} " <<<"$(ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null)" ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
 }

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import logging
 import os
-import shutil
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from recorder.agent.denial_opener import agent_opener
 from recorder.agent.figures import Distributions
 from recorder.agent.observation import boot_id
 from recorder.agent.plan import plan_of
-from recorder.agent.processes import FOLDER, Processes
+from recorder.agent.processes import Processes
 from recorder.agent.reports import Reports
 from recorder.agent.runtimes import runtimes
 from recorder.agent.service import AgentService
@@ -47,7 +46,7 @@ from recorder.service.web import Client, WebServer, metrics_server, probe_server
 if TYPE_CHECKING:
     from recorder.agent.enrolment import Enrolment
 
-__all__ = ["NodeAgent", "remove"]
+__all__ = ["NodeAgent"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -449,17 +448,6 @@ class NodeAgent:
         if not (listen.certificate and listen.key):
             return None
         return TlsFiles(listen.certificate, listen.key, listen.client_ca)
-
-
-def remove(settings: Settings) -> None:
-    """Detaches and unpins what any agent of any version left. May be repeated."""
-    folder = settings.agent.pins
-    pins.unpin(folder / FOLDER)
-    pins.unpin(folder / denials.FOLDER)
-    pins.unpin(folder)
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    StateFile(settings.agent.state_directory, boot_id()).remove()
 
 
 def _no_credentials() -> None:

@@ -10,11 +10,13 @@ from recorder.cli import (
     agent,
     agent_status,
     capture,
+    certs,
     check,
     collector,
     containers,
     denials,
     profile,
+    profile_update,
     record,
     records,
     serve,
@@ -37,6 +39,7 @@ def parser(asked: str = "agent") -> Parser:
     agent.add_parser(commands, flags=asked == "agent")
     record.add_parser(commands)
     profile.add_parser(commands)
+    profile_update.add_parser(commands)
     check.add_parser(commands)
     capture.add_parser(commands)
     denials.add_parser(commands)
@@ -45,12 +48,15 @@ def parser(asked: str = "agent") -> Parser:
     records.add_parser(commands)
     serve.add_parser(commands)
     collector.add_parser(commands, flags=asked == "collector")
+    certs.add_parser(commands)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status; see recorder.cli.status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:2] == ["profile", "update"]:  # a record of that name is ./update
+        arguments[:2] = ["profile update"]
     recording = arguments[:1] in (["record"], ["capture"])
     try:
         options = parser(arguments[0] if arguments else "").parse_args(arguments)

@@ -155,7 +155,7 @@ class DenialWatch:
         self._known: dict[int, tuple[int, ...]] = {}
 
     def _open(self, name: str, opened: Callable[[], int], program: int) -> int:
-        return attach_event(self._libbpf, program, opened(), f"what {name} is for")
+        return attach_event(self._libbpf, program, opened(), f"the event of {name}")
 
     def _control(self, op: Op, *arguments: int) -> int:
         return run_control(self._libbpf, self._programs[self._spec.control], op, *arguments)

@@ -156,6 +156,20 @@ class LibbpfBackend(LibbpfSlots):
             "ring": (0, counters.ring_full),
         }
 
+    def shared_maps(self) -> Mapping[str, int]:
+        """What tells an object beside this one whose a task is and in which phase: maps by name."""
+        return {name: self._maps[name] for name in ("slots", "table", "table_overflow", "joiners")}
+
+    @property
+    def slot_count(self) -> int:
+        """Entries of `slots`, the one that is none included."""
+        return len(self._slots)
+
+    @property
+    def set_shift(self) -> int:
+        """The constant of this name, see bpf/lookup.bpf.h."""
+        return self._spec.constants["set_shift"]
+
     def close(self) -> None:
         """As SlotBackend.close."""
         super().close()

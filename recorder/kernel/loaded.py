@@ -49,11 +49,13 @@ class Loadable(Protocol):
 class LoadedObject:
     """A loaded object. Nothing of it outlives `close`, but for what was pinned.
 
+    shared: maps of another object that are used instead of own ones, by name.
+
     Raises MissingObject, NoBtf, NotPermitted, UnsupportedKernel, LayoutMismatch or
     BpfLoadError; then nothing is left in the kernel.
     """
 
-    def __init__(self, libbpf: Libbpf, spec: Loadable) -> None:
+    def __init__(self, libbpf: Libbpf, spec: Loadable, shared: Mapping[str, int] | None = None) -> None:
         self._libbpf = libbpf
         self._spec = spec
         self._object = self._open()
@@ -61,6 +63,8 @@ class LoadedObject:
             btf = self._btf()
             check_layout(btf, self._spec.structs, self._spec.enums)
             self._set_sizes(btf)
+            for name, fd in (shared or {}).items():
+                self._share(name, fd)
             for name in self._spec.unused:
                 self._libbpf.bpf_program__set_autoload(self._program(name), False)
             self._load()
@@ -94,6 +98,11 @@ class LoadedObject:
         address = self._libbpf.bpf_map__initial_value(self._map(".rodata"), ctypes.byref(size))
         for name, value in self._spec.constants.items():
             ctypes.c_uint32.from_address(address + btf.variable(".rodata", name)).value = value
+
+    def _share(self, name: str, fd: int) -> None:
+        code: int = self._libbpf.bpf_map__reuse_fd(self._map(name), fd)
+        if code < 0:
+            raise BpfLoadError(f"cannot use the map {name} of another object: {reason(code)}")
 
     def _load(self) -> None:
         code: int = self._libbpf.bpf_object__load(self._object)

@@ -6,7 +6,6 @@ Service accounts, rights and the ConfigMap are those of deploy/base.
 import asyncio
 import http.client
 import json
-import re
 import ssl
 import subprocess
 import sys
@@ -25,51 +24,19 @@ from recorder.kube.agent_pods import AgentPods, AgentsAre
 from recorder.model.enrolment import NotVouched, Refusal
 from recorder.rpc.v1 import collector_pb2 as pb
 from recorder.rpc.v1 import collector_pb2_grpc
-from tests.agent.secured import free_ports
 from tests.cluster.access import make_service_account
 from tests.cluster.api_server import ApiServer
 from tests.cluster.client import GROUP, Object
 from tests.cluster.deployed import Deployed, deploy
 from tests.cluster.errors import AnswerError
 from tests.cluster.kube import kube
+from tests.cluster.own_collector import OwnCollector
 from tests.cluster.scene import OPT_IN, Scene, names, state
-from tests.collector.process import QUICK, CollectorProcess
 from tests.collector.simulated_agent import SimulatedAgent
 
 AUDIENCE = "recorder-collector"
-LIFE = 10
-"""Seconds for which certificates hold here; they are renewed after half of it."""
 WAIT = 60.0
 PACE = Pace(first_backoff=0.05, last_backoff=0.5)
-
-
-class Collector(CollectorProcess):
-    """A collector with a CA of its own."""
-
-    def __init__(self, folder: Path, deployed: Deployed, server: ApiServer) -> None:
-        kubeconfig = server.kubeconfig_of(deployed.collector.token(), f"collector-{deployed.namespace}")
-        super().__init__(folder, None, ("--kubeconfig", str(kubeconfig)), QUICK)  # type: ignore[arg-type]
-        self.enrol_port, self.metrics_port, self.plain_port = free_ports(3)
-        self.namespace = deployed.namespace
-
-    @property
-    def identity(self) -> dict[str, object]:
-        return {
-            "--enrolment-address": f"127.0.0.1:{self.enrol_port}",
-            "--enrolment-directory": self.folder / "identity",
-            "--enrolment-server-names": "localhost",
-            "--enrolment-namespace": self.namespace,
-            "--enrolment-life": f"{LIFE}s",
-            "--web-metrics-address": f"127.0.0.1:{self.metrics_port}",
-            "--web-plain-metrics": f"127.0.0.1:{self.plain_port}",
-        }
-
-    def counted(self) -> dict[str, int]:
-        """Requests for certificates by what became of them."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.plain_port}/metrics", timeout=WAIT) as page:
-            text = page.read().decode()
-        found = re.findall(r'^recorder_collector_enrolments_total\{result="(\w+)"\} (\S+)$', text, re.M)
-        return {result: int(float(count)) for result, count in found}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +51,7 @@ def cluster(
     api_server: ApiServer, deployed: Deployed, new_namespace: Callable[..., str], tmp_path_factory
 ) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("enrolment") / "c"
-    with Collector(folder, deployed, api_server) as collector:
+    with OwnCollector(folder, deployed, api_server) as collector:
         made = Scene(api_server, new_namespace, collector)
         try:
             yield made

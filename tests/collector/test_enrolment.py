@@ -1,7 +1,6 @@
 """Enrolment by real gRPC and TLS: an agent without a certificate gets its node's, and nobody else does."""
 
 import asyncio
-import dataclasses
 import re
 import subprocess
 
@@ -52,7 +51,7 @@ def names(pem):
     return found.stdout
 
 
-def test_an_agent_enrols_and_connects(tmp_path, certificates):
+def test_an_agent_enrols_and_connects(tmp_path):
     """With the token of its pod alone it becomes its node's agent at the collector's own port for agents."""
 
     async def run():
@@ -63,16 +62,7 @@ def test_an_agent_enrols_and_connects(tmp_path, certificates):
                 agent.credentials()
             async with running(agent):
                 await enrolled(agent)
-            files = dataclasses.replace(
-                certificates,
-                authority=Certified(made.ca),
-                server=dataclasses.replace(
-                    certificates.server,
-                    certificate=made.identity.files.certificate,
-                    key=made.identity.files.key,
-                ),
-            )
-            async with ground(files, tmp_path) as collector:
+            async with ground(made.certificates, tmp_path) as collector:
                 address = f"localhost:{collector.agents.tcp_port}"
                 async with grpc.aio.secure_channel(address, agent.credentials()) as channel:
                     for node in ("node-b", "node-a"):
@@ -90,13 +80,6 @@ def test_an_agent_enrols_and_connects(tmp_path, certificates):
     assert enrolments == {"signed": 1}
     assert code is grpc.StatusCode.PERMISSION_DENIED
     assert "node-b" in said
-
-
-@dataclasses.dataclass
-class Certified:
-    """In the place of a test's CA: what `ground` asks of one."""
-
-    certificate: object
 
 
 def test_the_platform_says_which_node(tmp_path):

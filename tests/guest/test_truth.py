@@ -87,6 +87,10 @@ DENIALS = {
     ),
     "selinux": ("tests/guest/inside/denials/test_selinux.py",),
 }
+# what containers use: programs at the kernel's security functions, and AppArmor's log to compare with
+_ACCESSES = "tests/guest/inside/accesses"
+_WHAT_KERNELS_DIFFER_IN = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("completeness", "paths", "phases"))
+ACCESSES = {"6.1": (_ACCESSES,), "6.12": _WHAT_KERNELS_DIFFER_IN, "newest": _WHAT_KERNELS_DIFFER_IN}
 # 5.10 cannot run these programs: test_smoke.py has what it says.
 KERNELS = ("6.1", "newest", "6.12")
 SPECS = [spec for spec in wanted_specs() if spec.kernel in KERNELS]
@@ -98,7 +102,7 @@ def _tests(spec: Spec) -> tuple[str, ...]:
         return UNITS
     if spec.lsm == "selinux":
         return DENIALS[spec.lsm]
-    return (*TESTS, *MORE.get(spec.kernel, ()), *DENIALS[spec.lsm])
+    return (*TESTS, *MORE.get(spec.kernel, ()), *DENIALS[spec.lsm], *ACCESSES[spec.kernel])
 
 
 # The longest first: what is begun last is what everybody waits for

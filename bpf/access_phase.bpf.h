@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * To which phase an access belongs, by the same rule as a call (docs/phases.md), and what
+ * an exec uses that starts the workload: it is the workload's, as that exec is.
+ */
+#ifndef ACCESS_PHASE_BPF_H
+#define ACCESS_PHASE_BPF_H
+
+enum standing {
+	STANDING_SETUP = 1,
+	STANDING_WORKLOAD = 2,
+	STANDING_OPEN = 3, /* it will be known later, or is workload */
+};
+
+/* Of processes whose phase was open: a place in `outcomes`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct process);
+	__type(value, __u32);
+} undecided SEC(".maps");
+
+/* What an exec used that may start the workload: indices of entries, and rights. */
+struct execution {
+	__u32 count;
+	__u32 was_undecided;
+	__u32 index[EXECUTION_FILES];
+	__u32 rights[EXECUTION_FILES];
+};
+
+/* By tgid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct execution);
+} executions SEC(".maps");
+
+static __always_inline void take_process(struct process *process, struct task_struct___seen *task)
+{
+	process->tgid = BPF_CORE_READ(task, tgid);
+	process->padding = 0;
+	process->start = BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+static __always_inline __u64 *outcome_at(__u32 index)
+{
+	return bpf_map_lookup_elem(&outcomes, &index);
+}
+
+/* The process is in set-up: so was it when its phase was open. */
+static __noinline int was_in_setup(struct process *process)
+{
+	__u32 *index;
+	__u64 *outcome;
+
+	if (!process)
+		return 0;
+	index = bpf_map_lookup_elem(&undecided, process);
+	if (!index)
+		return 0;
+	outcome = outcome_at(*index);
+	if (outcome)
+		*outcome = OUTCOME_SETUP;
+	return 0;
+}
+
+/* The place of a process whose phase is open; 0: there is none left, and it counts as workload. */
+static __noinline int outcome_of(struct process *process)
+{
+	struct access_counters *all = totals();
+	__u32 *found, index;
+
+	if (!all || !process)
+		return 0;
+	found = bpf_map_lookup_elem(&undecided, process);
+	if (found)
+		return *found;
+	if (all->outcomes + 1 >= max_outcomes)
+		return 0;
+	index = __sync_fetch_and_add(&all->outcomes, 1) + 1;
+	if (index >= max_outcomes)
+		return 0;
+	if (!bpf_map_update_elem(&undecided, process, &index, BPF_NOEXIST))
+		return index;
+	found = bpf_map_lookup_elem(&undecided, process);
+	return found ? *found : 0;
+}
+
+static __noinline int standing_of(__u32 index, struct process *process, struct task_struct *another)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct slot *slot = slot_at(index);
+	struct joiner *joiner;
+
+	if (!slot || !process)
+		return STANDING_WORKLOAD;
+	joiner = joiner_of(process->tgid, index, slot);
+	if (joiner) {
+		if (joiner->state == JOINER_SETUP) {
+			was_in_setup(process);
+			return STANDING_SETUP;
+		}
+		return joiner->state == JOINER_CONFIRMED ? STANDING_WORKLOAD : STANDING_OPEN;
+	}
+	if (!slot->started)
+		return STANDING_SETUP;
+	if (another)
+		return slot->mode == MODE_CONTAINER && may_be_joiner(slot, another) ? STANDING_OPEN :
+										      STANDING_WORKLOAD;
+	if (slot->mode == MODE_EXEC ? forked_outside(task, index) : may_be_joiner(slot, task))
+		return STANDING_OPEN;
+	return STANDING_WORKLOAD;
+}
+
+/* An exec has begun, of whoever may be in set-up. */
+static __noinline int begin_execution(__u32 index)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct slot *slot = slot_at(index);
+	struct execution fresh = {};
+	struct access_owner *owner;
+	struct joiner *joiner;
+
+	if (!slot || slot->joiners <= 0)
+		return 0;
+	joiner = joiner_of(tgid, index, slot);
+	if (!in_setup(joiner))
+		return 0;
+	fresh.was_undecided = joiner->state == JOINER_UNDECIDED;
+	if (bpf_map_update_elem(&executions, &tgid, &fresh, BPF_ANY)) {
+		owner = owner_of(index, slot->generation);
+		if (owner)
+			count(&owner->executions_full);
+	}
+	return 0;
+}
+
+/* During an exec that may start the workload: it is kept what was used. */
+static __noinline int used_in_execution(__u32 slot, __u32 generation, __u32 access, __u32 rights)
+{
+	struct task_struct___seen *task = (void *)bpf_get_current_task();
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct execution *execution;
+	struct access_owner *owner;
+	__u32 place;
+
+	execution = bpf_map_lookup_elem(&executions, &tgid);
+	if (!execution || !BPF_CORE_READ_BITFIELD_PROBED(task, in_execve))
+		return 0;
+	for (place = 0; place < EXECUTION_FILES; place++) {
+		if (place >= execution->count)
+			break;
+		if (execution->index[place] == access) {
+			execution->rights[place] |= rights;
+			return 0;
+		}
+	}
+	if (place >= EXECUTION_FILES) {
+		owner = owner_of(slot, generation);
+		if (owner)
+			count(&owner->executions_full);
+		return 0;
+	}
+	execution->index[place] = access;
+	execution->rights[place] = rights;
+	execution->count = place + 1;
+	return 0;
+}
+
+/* After on_exec of the recorder of calls has said whether this exec started the workload. */
+static __noinline int end_execution(__u32 index)
+{
+	struct slot *slot = slot_at(index);
+	struct execution *execution;
+	struct process process;
+	struct joiner *joiner;
+	struct access *access;
+
+	take_process(&process, (void *)bpf_get_current_task());
+	execution = bpf_map_lookup_elem(&executions, &process.tgid);
+	if (!slot || !execution)
+		return 0;
+	joiner = joiner_of(process.tgid, index, slot);
+	if (!in_setup(joiner)) {
+		if (execution->was_undecided)
+			was_in_setup(&process);
+		for (__u32 place = 0; place < EXECUTION_FILES; place++) {
+			if (place >= execution->count)
+				break;
+			access = access_at(execution->index[place]);
+			if (access)
+				__sync_fetch_and_or(&access->workload, execution->rights[place]);
+		}
+	}
+	bpf_map_delete_elem(&executions, &process.tgid);
+	return 0;
+}
+
+#endif

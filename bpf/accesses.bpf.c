@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What containers use: files, sockets, signals, mounts, capabilities. Beside the
+ * recorder of calls (syscalls.bpf.c), whose maps say which tasks are a target's and
+ * in which phase they are. Attached where it is asked for only.
+ *
+ * All hooks are fentry programs on security_*(): the kernel calls these functions
+ * whatever security modules are active and in whatever order, where programs of the
+ * bpf module see only what those before it allowed, if it is active at all. Both kinds
+ * attach by the same trampolines, so no kernel has the one alone.
+ */
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "kernel_types.h"
+#include "recorder.h"
+#include "access_types.h"
+#include "recorder_accesses.h"
+#include "membership.bpf.h"
+#include "access_table.bpf.h"
+#include "access_phase.bpf.h"
+#include "access_paths.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Puts into the object's BTF what no map mentions, for the check at load. */
+const enum file_right *const shared_file_right = 0;
+const enum socket_right *const shared_socket_right = 0;
+const enum signal_right *const shared_signal_right = 0;
+const enum ptrace_right *const shared_ptrace_right = 0;
+const enum capability_right *const shared_capability_right = 0;
+const enum io_uring_right *const shared_io_uring_right = 0;
+const enum mount_step *const shared_mount_step = 0;
+const enum access_flag *const shared_flag = 0;
+const enum access_text *const shared_text = 0;
+const enum access_outcome *const shared_outcome = 0;
+
+/* What is in the scratch, into the table. */
+static __noinline int keep(__u32 which, __u32 rights)
+{
+	struct scratch *s = scratch_at(which);
+	struct access_counters *all = totals();
+	struct access_owner *owner;
+	struct process process;
+	struct place place = {};
+	struct access *access;
+	struct slot *slot;
+	__u32 *found, index, *into;
+	int standing;
+
+	if (!s || !all)
+		return 0;
+	slot = slot_at(s->slot);
+	if (!slot)
+		return 0;
+	count(&all->seen);
+	s->hash[0] = seed_low;
+	s->hash[1] = seed_high;
+	if (s->beginning[TEXT_PATH].entry)
+		walk(which, TEXT_PATH);
+	if (s->beginning[TEXT_TARGET].entry)
+		walk(which, TEXT_TARGET);
+	mix_text(which, TEXT_PATH);
+	mix_text(which, TEXT_TARGET);
+	/* Not by a pointer to it: the compiler would keep the words in registers. */
+	for (__u32 word = 0; word < sizeof(struct access_what) / 8; word++)
+		mix(s->hash, ((__u64 *)&s->access.what)[word]);
+	for (__u32 word = 0; word < WORD_MOST / 8; word++) {
+		if (word > s->access.length[TEXT_WORD] >> 3)
+			break;
+		mix(s->hash, ((__u64 *)s->word)[word]);
+	}
+	place.slot = s->slot;
+	place.generation = slot->generation;
+	place.hash[0] = s->hash[0];
+	place.hash[1] = s->hash[1];
+	found = bpf_map_lookup_elem(&places, &place);
+	if (found && slot->joiners <= 0 && slot->started) {
+		access = access_at(*found);
+		if (access && (access->workload & rights) == rights && rights)
+			return 0;
+	}
+	process = s->process;
+	standing = standing_of(s->slot, &process, s->another);
+	if (standing == STANDING_OPEN) {
+		s->access.what.start = process.start;
+		s->access.what.tgid = process.tgid;
+		mix(place.hash, process.start);
+		mix(place.hash, process.tgid);
+		s->access.outcome = outcome_of(&process);
+		owner = owner_of(s->slot, slot->generation);
+		if (!s->access.outcome && owner)
+			count(&owner->undecided_full);
+		found = bpf_map_lookup_elem(&places, &place);
+	}
+	index = found ? *found + 1 : enter(which, &place);
+	access = index ? access_at(index - 1) : NULL;
+	if (!access) {
+		owner = owner_of(s->slot, slot->generation);
+		if (owner)
+			count(&owner->refused);
+		count(&all->refused);
+		return 0;
+	}
+	into = standing == STANDING_WORKLOAD ? &access->workload : &access->setup;
+	if ((*into & rights) != rights) {
+		__sync_fetch_and_or(into, rights);
+		count(&all->changes);
+	}
+	if (standing != STANDING_WORKLOAD && !s->another)
+		used_in_execution(s->slot, slot->generation, index - 1, rights);
+	return 0;
+}
+
+/* 1 + a scratch for something that the current task of a target uses; 0: it is of none. */
+__noinline int begin_for(__u32 kind, __u32 index)
+{
+	struct access_counters *all = totals();
+	struct access_what nothing = {};
+
+	if (!all)
+		return 0;
+	for (__u32 which = 0; which < SCRATCHES; which++) {
+		struct scratch *s = scratch_at(which);
+
+		if (!s || __sync_lock_test_and_set(&s->busy, 1))
+			continue;
+		s->slot = index;
+		take_process(&s->process, (void *)bpf_get_current_task());
+		s->another = NULL;
+		s->access.what = nothing;
+		s->access.what.kind = kind;
+		s->access.device = s->access.inode = 0;
+		s->access.outcome = 0;
+		s->access.length[TEXT_PATH] = s->access.length[TEXT_TARGET] = 0;
+		s->access.length[TEXT_WORD] = 0;
+		s->beginning[TEXT_PATH].entry = s->beginning[TEXT_TARGET].entry = NULL;
+		return which + 1;
+	}
+	count(&all->busy);
+	return 0;
+}
+
+static __always_inline __u32 my_slot(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return table_find(task->cgroups->dfl_cgrp->kn->id);
+}
+
+static __always_inline __u32 begin(enum access_kind kind)
+{
+	__u32 index = my_slot();
+
+	return index ? begin_for(kind, index) : 0;
+}
+
+static __always_inline void give_back(struct scratch *s)
+{
+	__sync_lock_test_and_set(&s->busy, 0);
+}
+
+/* Global: verified once. rights 0: nothing is kept. */
+__noinline int end(__u32 which, __u32 rights)
+{
+	struct scratch *s = scratch_at(which);
+
+	if (!s)
+		return 0;
+	if (rights)
+		keep(which, rights);
+	give_back(s);
+	return 0;
+}
+
+/*
+ * A program, and the same again: two of them. The kernel skips a run while the same program is under
+ * way on that processor. Where programs can be preempted (Linux 7), who was preempted in one would so
+ * hide what others do meanwhile; the second of the two sees that. It is not loaded elsewhere.
+ */
+#define HOOK(place, name, args...)								\
+static __always_inline int body_of_##name(unsigned long long *ctx, ##args);			\
+SEC(place) int name(unsigned long long *ctx)							\
+{												\
+	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wint-conversion\"")	\
+	return body_of_##name(___bpf_ctx_cast(args));						\
+	_Pragma("GCC diagnostic pop")								\
+}												\
+SEC(place) int name##_again(unsigned long long *ctx)						\
+{												\
+	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wint-conversion\"")	\
+	return body_of_##name(___bpf_ctx_cast(args));						\
+	_Pragma("GCC diagnostic pop")								\
+}												\
+static __always_inline int body_of_##name(unsigned long long *ctx, ##args)
+
+#include "access_files.bpf.h"
+#include "access_sockets.bpf.h"
+#include "access_tasks.bpf.h"
+#include "access_mounts.bpf.h"

@@ -1,0 +1,42 @@
+"""A collector that has a CA of its own, as the manifests deploy it: a real process, a real API server."""
+
+import re
+import urllib.request
+from pathlib import Path
+
+from tests.agent.secured import free_ports
+from tests.cluster.api_server import ApiServer
+from tests.cluster.deployed import Deployed
+from tests.collector.process import QUICK, WAIT, CollectorProcess
+
+LIFE = 10
+"""Seconds for which certificates hold here; they are renewed after half of it."""
+COUNT = re.compile(r'^recorder_collector_enrolments_total\{result="(\w+)"\} (\S+)$', re.MULTILINE)
+
+
+class OwnCollector(CollectorProcess):
+    """It signs agents' certificates and its own."""
+
+    def __init__(self, folder: Path, deployed: Deployed, server: ApiServer) -> None:
+        kubeconfig = server.kubeconfig_of(deployed.collector.token(), f"collector-{deployed.namespace}")
+        super().__init__(folder, None, ("--kubeconfig", str(kubeconfig)), QUICK)  # type: ignore[arg-type]
+        self.enrol_port, self.metrics_port, self.plain_port = free_ports(3)
+        self.namespace = deployed.namespace
+
+    @property
+    def identity(self) -> dict[str, object]:
+        return {
+            "--enrolment-address": f"127.0.0.1:{self.enrol_port}",
+            "--enrolment-directory": self.folder / "identity",
+            "--enrolment-server-names": "localhost",
+            "--enrolment-namespace": self.namespace,
+            "--enrolment-life": f"{LIFE}s",
+            "--web-metrics-address": f"127.0.0.1:{self.metrics_port}",
+            "--web-plain-metrics": f"127.0.0.1:{self.plain_port}",
+        }
+
+    def counted(self) -> dict[str, int]:
+        """Requests for certificates by what became of them."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.plain_port}/metrics", timeout=WAIT) as page:
+            found = COUNT.findall(page.read().decode())
+        return {result: int(float(count)) for result, count in found}
