@@ -11,7 +11,6 @@ from tests.collector.process import QUICK, WAIT, CollectorProcess
 
 LIFE = 10
 """Seconds for which certificates hold here; they are renewed after half of it."""
-COUNT = re.compile(r'^recorder_collector_enrolments_total\{result="(\w+)"\} (\S+)$', re.MULTILINE)
 
 
 class OwnCollector(CollectorProcess):
@@ -37,6 +36,14 @@ class OwnCollector(CollectorProcess):
 
     def counted(self) -> dict[str, int]:
         """Requests for certificates by what became of them."""
+        return self._by_label("enrolments_total")
+
+    def ended(self, reason: str) -> int:
+        """Streams of agents that ended for a reason."""
+        return self._by_label("agent_streams_ended_total").get(reason, 0)
+
+    def _by_label(self, name: str) -> dict[str, int]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.plain_port}/metrics", timeout=WAIT) as page:
-            found = COUNT.findall(page.read().decode())
-        return {result: int(float(count)) for result, count in found}
+            text = page.read().decode()
+        found = re.findall(rf'^recorder_collector_{name}\{{\w+="(\w+)"\}} (\S+)$', text, re.MULTILINE)
+        return {label: int(float(count)) for label, count in found}

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import subprocess
+import time
 
 import grpc
 import grpc.aio
@@ -80,6 +81,33 @@ def test_an_agent_enrols_and_connects(tmp_path):
     assert enrolments == {"signed": 1}
     assert code is grpc.StatusCode.PERMISSION_DENIED
     assert "node-b" in said
+
+
+def test_a_stream_ends_with_its_certificate(tmp_path, certificates):
+    """The agent has another one by then; the collector says so, and takes it at once."""
+    seen = []
+
+    def ends(pem):
+        seen.append(pem)
+        return time.time() + (0.2 if len(seen) == 1 else 3600)
+
+    async def run():
+        async with ground(certificates, tmp_path) as collector:
+            collector.service.certificate_ends = ends
+            async with collector.agent("node-a") as agent:
+                await agent.plan()
+                how = await agent.ended()
+            async with collector.agent("node-a"):
+                await collector.until(lambda: "node-a" in collector.service.nodes)
+            async with collector.local_agent("node-b"):  # which shows none
+                await collector.until(lambda: "node-b" in collector.service.nodes)
+            return how
+
+    code, said = asyncio.run(run())
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert "connect again with a new one" in said
+    shown = certificates.node("node-a").certificate.read_text()
+    assert [each.decode() for each in seen] == [shown[shown.index("-----BEGIN") :]] * 2
 
 
 def test_the_platform_says_which_node(tmp_path):

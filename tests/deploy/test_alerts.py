@@ -49,7 +49,7 @@ def test_metrics_are_those_that_there_are(rule: Object) -> None:
             r"\b(recorder_(?:agent|collector)_\w+)(?:\{([^}]*)\})?", each["expr"]
         ):
             assert name in labels, (each["alert"], name)
-            for label, _ in re.findall(r'(\w+)=~?"([^"]*)"', selector):
+            for label, _ in re.findall(r'(\w+)[!=][=~]?"([^"]*)"', selector):
                 assert label in labels[name], (each["alert"], name, label)
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.deploy.build.archive import Archive
 from tests.deploy.build.image import EPOCH, ROOT
 from tests.deploy.build.recipe import NAME, Recipes
 from tests.deploy.build.twins import FIRST, SECOND
+from tests.deploy.rendered import Everything
 from tests.guest.cache import Artefact
 
 POD = (
@@ -88,6 +90,35 @@ def run(recipes: Recipes, *words: str) -> str:
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done
     return done.stdout
+
+
+def test_removal_takes_our_folders_and_nobody_elses(
+    recipes: Recipes, image: Artefact, everything: Everything, tmp_path: Path
+) -> None:
+    """The overlay's last init container, as it stands there, on folders like a node's; twice."""
+    (last,) = (
+        each
+        for name, _, each in everything["overlays/remove"].containers()
+        if name.endswith("/remove-folders")
+    )
+    for folder in ("run/recorder", "run/other", "lib/recorder/spool", "lib/kubelet/seccomp/profile-recorder"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "lib/kubelet/seccomp/profile-recorder/agent.json").write_text("{}")
+    (tmp_path / "lib/kubelet/seccomp/operator.json").write_text("{}")
+    command = ("--user=0:0", f"--volume={tmp_path}:/host", f"--workdir={last['workingDir']}", "--entrypoint=")
+    run(recipes, *command, NAME, *last["command"])
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {
+        "run",
+        "run/other",
+        "lib",
+        "lib/kubelet",
+        "lib/kubelet/seccomp",
+        "lib/kubelet/seccomp/operator.json",
+    }
+    (tmp_path / "lib/recorder/collector").mkdir(parents=True)  # of the overlay for one node
+    run(recipes, *command, NAME, *last["command"])
+    assert (tmp_path / "lib/recorder/collector").is_dir()
 
 
 def test_it_runs_with_nothing(recipes: Recipes, image: Artefact) -> None:

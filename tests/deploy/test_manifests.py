@@ -66,7 +66,7 @@ def test_every_flag_is_a_setting(rendered: Rendered) -> None:
         command = container["args"][0]
         parser = argparse.ArgumentParser(exit_on_error=False)
         sources[command].add_flags(parser)
-        for own in ("--remove", "--check"):
+        for own in ("--remove", "--remove-spool", "--check"):
             parser.add_argument(own, action="store_true")
         sources[command].load(parser.parse_args(_flags(container)), environment={})
         seen.add(command)
