@@ -154,7 +154,7 @@ class Provenance:
     """How the record was made; empty: not known.
 
     kinds: what was looked for, comma-separated; empty: system calls alone. denials: whose
-    denials, and by what, comma-separated, such as `seccomp sys_exit, apparmor common_lsm_audit`.
+    denials, and by what, comma-separated, such as `seccomp sys_exit, apparmor lsm`.
     """
 
     recorder_version: str = ""
