@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from recorder.cli.denial_options import denials, module_denials
 from recorder.cli.selection import OPTIONS, Selection, add_selection, selection
 from recorder.model.errors import (
     ContainerNotFound,
@@ -15,7 +16,6 @@ from recorder.model.errors import (
     RecorderError,
     UsageError,
 )
-from recorder.model.kind import Kind
 
 if TYPE_CHECKING:
     import argparse
@@ -49,11 +49,6 @@ def selected(options: argparse.Namespace) -> Selection | None:
     if len(given) > 1:
         raise UsageError(f"{given[0]} and {given[1]}: record one of them, not both")
     return selection(options)
-
-
-def denials(options: argparse.Namespace) -> bool:
-    """Whether the calls that filters deny are asked for."""
-    return Kind.DENIALS in (options.kinds or ())
 
 
 def record_selected(options: argparse.Namespace, chosen: Selection) -> None:
@@ -116,7 +111,7 @@ async def _record(options: argparse.Namespace, chosen: Selection, ending: Ending
     ticker = asyncio.create_task(_tick(display))
     try:
         recording = LocalRecording(
-            chosen, options.runtime_endpoint, options.loader, display, denials=denials(options)
+            chosen, options.runtime_endpoint, options.loader, display, denials=module_denials(options)
         )
         with ending.calls(recording.stop):
             record = await recording.run(options.duration)
