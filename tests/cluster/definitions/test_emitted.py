@@ -1,5 +1,6 @@
 """What this project writes is taken by our definitions and by SPO's, and stored as it was written."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,21 @@ import pytest
 import yaml
 
 from recorder.model.abi import Abi
-from recorder.model.record import Record
+from recorder.model.access import (
+    Capability,
+    CapabilityRight,
+    File,
+    FileRight,
+    Socket,
+    SocketRight,
+    UnixSocket,
+)
+from recorder.model.record import Observation, Record, Source
 from recorder.model.wire import to_json
+from recorder.profiles import apparmor_yaml, selinux_yaml
+from recorder.profiles.apparmor_annotations import apparmor_annotations
+from recorder.profiles.apparmor_profile import abstract_profile
+from recorder.profiles.apparmor_rules import apparmor_rules
 from recorder.profiles.seccomp_profile import (
     ACTIONS,
     ARCHITECTURES,
@@ -20,10 +34,14 @@ from recorder.profiles.seccomp_profile import (
     SeccompProfile,
 )
 from recorder.profiles.seccomp_yaml import to_object
+from recorder.profiles.selinux_rules import selinux_rules
 from tests.cluster.api_server import ApiServer
 from tests.cluster.client import GROUP, Object
 from tests.command import Command
+from tests.unit.profiles.accessed import did, files
 from tests.unit.profiles.records import record
+from tests.unit.profiles.test_selinux import HARD, WEB
+from tests.unit.profiles.test_selinux import record as denied
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = sorted(
@@ -149,4 +167,33 @@ def test_selinux_profile_is_stored_as_written(stored: Callable[[Object], Object]
             },
         },
     }
+    same(stored(written), written)
+
+
+def test_profile_of_accesses_is_stored_as_written(stored: Callable[[Object], Object]) -> None:
+    """Of every list, with names that an installer would refuse and warnings of that."""
+    names = ["/etc/hosts", "/etc/ü", "/etc/a b", "/proc/7/stat", '/etc/"\n']
+    seen = files("x /bin/sh\nrm /lib/l.so\nw /a\nrw /b\nr /etc/").join(
+        did(
+            *((File(each.encode()), FileRight.READ) for each in names),
+            (Socket(2, 1), SocketRight.CREATE),
+            (Socket(2, 2), SocketRight.CREATE),
+            (Socket(2, 3), SocketRight.CREATE),
+            (Capability(7), CapabilityRight.GRANTED),
+            (UnixSocket(1), SocketRight.CREATE),
+        )
+    )
+    seen_there = Record((Observation(Source("n", "b", 1, 1), accesses=seen),))
+    rules = apparmor_rules([seen])
+    profile = abstract_profile(rules, "emitted-accesses")
+    notes = apparmor_annotations(seen_there, rules, profile)
+    written = apparmor_yaml.to_object(dataclasses.replace(profile, annotations=notes))
+    assert profile.read_only == ("/etc/", "/etc/??", "/etc/a?b", "/etc/hosts", "/proc/@{pid}/stat")
+    same(stored(written), written)
+
+
+def test_profile_of_selinux_denials_is_stored_as_written(stored: Callable[[Object], Object]) -> None:
+    """With the process's own type, and with what needs a human in an annotation."""
+    seen = denied(*WEB, *HARD)
+    written = selinux_yaml.to_object(selinux_yaml.build(selinux_rules(seen), seen, "emitted-denials"))
     same(stored(written), written)
