@@ -32,6 +32,7 @@ packages_test=(
 	nginx-light=nginx postgresql="/usr/lib/postgresql/*/bin/initdb" stress-ng=stress-ng
 	busybox-static=busybox perl=perl nodejs=node openssl=openssl
 	procps=ps iproute2=ip
+	apparmor=apparmor_parser
 )
 packages_guest=(
 	qemu-system-x86=qemu-system-x86_64 qemu-utils=qemu-img mmdebstrap=mmdebstrap

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recorder.cli.access_profile import ACCESS_FORMATS, access_profile, thresholds_of
 from recorder.cli.output import BASED, FORMATS, STDOUT, check_output, write_output
 from recorder.cli.summary import say_summary
 from recorder.model.errors import UsageError
@@ -17,14 +18,15 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """-f, -o, --base and --name."""
+    """-f, -o, --base, --name, --threshold and --explain."""
     parser.add_argument(
         "-f",
         "--format",
         default="seccomp",
         metavar="FORMAT",
         help="seccomp: SeccompProfile YAML (default); oci: JSON for an OCI runtime; "
-        "record: what was seen, as JSON; names: the workload's calls, one a line",
+        "record: what was seen, as JSON; names: the workload's calls, one a line; of accesses: "
+        "apparmor: AppArmorProfile YAML; apparmor-text: what apparmor_parser loads",
     )
     parser.add_argument("-o", "--output", default=STDOUT, metavar="FILE", help="default: -, which is stdout")
     parser.add_argument(
@@ -35,12 +37,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "version of one; see docs/profiles.md",
     )
     parser.add_argument("--name", metavar="N", help="the profile's name (default: from what was recorded)")
+    parser.add_argument(
+        "--threshold",
+        action="append",
+        default=[],
+        metavar="FOLDER=N",
+        help="more than N names in a folder below FOLDER become a pattern (0: never); may be repeated; see "
+        "docs/accesses.md for those that hold else",
+    )
+    parser.add_argument(
+        "--explain", action="store_true", help="say on stderr what each pattern for paths replaced, and why"
+    )
 
 
 def check_options(options: argparse.Namespace) -> None:
     """All that can be refused before anything is done. Raises UsageError or OutputError."""
-    if options.format not in FORMATS:
-        raise UsageError(f"--format: there is no format {options.format!r}; one of {', '.join(FORMATS)}")
+    if options.format not in {*FORMATS, *ACCESS_FORMATS}:
+        known = ", ".join((*FORMATS, *ACCESS_FORMATS))
+        raise UsageError(f"--format: there is no format {options.format!r}; one of {known}")
+    if options.threshold:
+        thresholds_of(options.threshold)
     if options.name is not None and not is_object_name(options.name):
         raise UsageError(
             f"--name: {options.name!r} is no object name: at most 253 lower-case letters, digits, '-' and '.'"
@@ -50,7 +66,11 @@ def check_options(options: argparse.Namespace) -> None:
 
 def emit(record: Record, options: argparse.Namespace, name: str, base: Base) -> None:
     """Writes the result, then says on stderr what it is. Raises InvalidProfile or OutputError."""
-    write_output(options.output, FORMATS[options.format](record, name, base))
+    if options.format in ACCESS_FORMATS:
+        text = access_profile(record, options.format, name, options.threshold, explain=options.explain)
+    else:
+        text = FORMATS[options.format](record, name, base)
+    write_output(options.output, text)
     where = f"{options.format} on standard output" if options.output == STDOUT else options.output
     say_summary(record, where, _added(record, base) if options.format in BASED else None)
 

@@ -6,7 +6,11 @@ include/uapi/linux/capability.h; include/linux/socket.h; include/linux/net.h.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from recorder.model.kernel_names import CAPABILITIES, FAMILIES, SOCKET_TYPES
+
+__all__ = ["CAPABILITIES", "FAMILIES", "SOCKET_TYPES", "bits", "class_bits", "numbered"]
 
 CLASSES: Mapping[int, str] = {
     1: "none",
@@ -85,109 +89,6 @@ _CLASS_BITS: Mapping[int, Mapping[int, str]] = {
     21: IO_URING_BITS,
 }
 
-CAPABILITIES = [
-    "chown",
-    "dac_override",
-    "dac_read_search",
-    "fowner",
-    "fsetid",
-    "kill",
-    "setgid",
-    "setuid",
-    "setpcap",
-    "linux_immutable",
-    "net_bind_service",
-    "net_broadcast",
-    "net_admin",
-    "net_raw",
-    "ipc_lock",
-    "ipc_owner",
-    "sys_module",
-    "sys_rawio",
-    "sys_chroot",
-    "sys_ptrace",
-    "sys_pacct",
-    "sys_admin",
-    "sys_boot",
-    "sys_nice",
-    "sys_resource",
-    "sys_time",
-    "sys_tty_config",
-    "mknod",
-    "lease",
-    "audit_write",
-    "audit_control",
-    "setfcap",
-    "mac_override",
-    "mac_admin",
-    "syslog",
-    "wake_alarm",
-    "block_suspend",
-    "audit_read",
-    "perfmon",
-    "bpf",
-    "checkpoint_restore",
-]
-FAMILIES = [
-    "unspec",
-    "unix",
-    "inet",
-    "ax25",
-    "ipx",
-    "appletalk",
-    "netrom",
-    "bridge",
-    "atmpvc",
-    "x25",
-    "inet6",
-    "rose",
-    "decnet",
-    "netbeui",
-    "security",
-    "key",
-    "netlink",
-    "packet",
-    "ash",
-    "econet",
-    "atmsvc",
-    "rds",
-    "sna",
-    "irda",
-    "pppox",
-    "wanpipe",
-    "llc",
-    "ib",
-    "mpls",
-    "can",
-    "tipc",
-    "bluetooth",
-    "iucv",
-    "rxrpc",
-    "isdn",
-    "phonet",
-    "ieee802154",
-    "caif",
-    "alg",
-    "nfc",
-    "vsock",
-    "kcm",
-    "qipcrtr",
-    "smc",
-    "xdp",
-    "mctp",
-]
-"""By the numbers of address families."""
-
-SOCKET_TYPES: Mapping[int, str] = {
-    1: "stream",
-    2: "dgram",
-    3: "raw",
-    4: "rdm",
-    5: "seqpacket",
-    6: "dccp",
-    10: "packet",
-}
-
 
 def bits(mask: int, names: Mapping[int, str]) -> tuple[str, ...]:
     """The names of the bits that are set, from the lowest; one without a name is its value, as 0x...."""
@@ -200,8 +101,8 @@ def class_bits(object_class: int) -> Mapping[int, str]:
     return _CLASS_BITS.get(object_class, FILE_BITS)
 
 
-def numbered(number: int, names: list[str] | Mapping[int, str]) -> str:
+def numbered(number: int, names: Sequence[str] | Mapping[int, str]) -> str:
     """The name of a number, or the number itself where there is none."""
-    if isinstance(names, list):
+    if not isinstance(names, Mapping):
         return names[number] if 0 <= number < len(names) else str(number)
     return names.get(number, str(number))

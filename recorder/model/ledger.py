@@ -146,6 +146,18 @@ CAUSES: Mapping[str, Cause] = _table(
             "record again; see the agent's log for what became of its folder of state",
         ),
         Cause(
+            "accesses_full",
+            Severity.LOSS,
+            "a container used more different files and the like than are kept: its profile lacks some",
+            "see whether the patterns for folders cover the rest, or record parts of its work by themselves",
+        ),
+        Cause(
+            "domain_enforcing",
+            Severity.LOSS,
+            "SELinux enforced its policy while it was recorded: what would have come after a denial is missing",
+            "set a permissive type in the pod (seLinuxOptions.type), and record again",
+        ),
+        Cause(
             "ring_full",
             Severity.NOTE,
             "an event found no room in the ring: only the time and the task of a first sight are missing",

@@ -14,6 +14,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from recorder.model.accesses import Accesses
 from recorder.model.denial import MAX_DENIALS, DenialCount, DenialKey
 from recorder.model.first_sight import MAX_COMM, FirstSight
 from recorder.model.ledger import Ledger, Verdict
@@ -169,7 +170,8 @@ class Observation:
     """One source's state. `calls`, `first_sights` and `denials` are sorted; empty sets are dropped.
 
     denials: of AppArmor and SELinux. Of more than `MAX_DENIALS` those that come first are
-    kept, whatever the order of joins, and the ledger says so (`denials_full`).
+    kept, whatever the order of joins, and the ledger says so (`denials_full`); of accesses
+    likewise (`accesses_full`).
     Times are ns of CLOCK_BOOTTIME on the source's node; `wall_offset_ns` added to
     one gives Unix time. 0 means that it is not known.
     """
@@ -185,6 +187,7 @@ class Observation:
     wall_offset_ns: int = 0
     ended: bool = False
     denials: Mapping[DenialKey, DenialCount] = field(default_factory=dict)
+    accesses: Accesses = field(default_factory=Accesses)
 
     def __post_init__(self) -> None:
         calls = {CallKey(*key): numbers for key, numbers in sorted(self.calls.items(), key=_key) if numbers}
@@ -196,6 +199,8 @@ class Observation:
             object.__setattr__(self, "ledger", self.ledger.join(Ledger({"denials_full": 1})))
         denials = dict(sorted(self.denials.items(), key=_order)[:MAX_DENIALS])
         object.__setattr__(self, "denials", MappingProxyType(denials))
+        if self.accesses.cut_at:
+            object.__setattr__(self, "ledger", self.ledger.join(Ledger({"accesses_full": 1})))
 
     def join(self, other: Observation) -> Observation:
         """Return what two states of one source say together; ValueError if the sources differ."""
@@ -223,6 +228,7 @@ class Observation:
             wall_offset_ns=max(_known(self.wall_offset_ns, other.wall_offset_ns), default=0),
             ended=self.ended or other.ended,
             denials=denials,
+            accesses=self.accesses.join(other.accesses),
         )
 
 

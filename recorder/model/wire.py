@@ -15,6 +15,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from recorder.model.access_wire import from_accesses, to_accesses
 from recorder.model.denial_wire import from_denials, to_denials
 from recorder.model.errors import InvalidRecord
 from recorder.model.ledger import Ledger
@@ -173,6 +174,8 @@ def _converted(observation: Observation) -> pb.Observation:
         wall_offset_ns=observation.wall_offset_ns,
         ended=observation.ended,
         denials=to_denials(observation.denials),
+        accesses=to_accesses(observation.accesses),
+        accesses_cut_at=observation.accesses.cut_at,
     )
 
 
@@ -208,6 +211,7 @@ def from_observation(
         wall_offset_ns=message.wall_offset_ns,
         ended=message.ended,
         denials=from_denials(path, message.denials),
+        accesses=from_accesses(path, message.accesses, message.accesses_cut_at),
     )
 
 

@@ -12,13 +12,14 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
+from recorder.model.ledger import Ledger
 from recorder.model.record import Observation, Outcome, Record
 from recorder.model.syscall import TABLE_KERNEL
 from recorder.profiles.always import always
 from recorder.profiles.composition import Composition
 from recorder.profiles.names import spell, spelled_calls
 
-__all__ = ["MAX_TOTAL", "PREFIX", "profile_annotations"]
+__all__ = ["MAX_TOTAL", "PREFIX", "bounded_text", "profile_annotations", "provenance_annotations"]
 
 PREFIX: Final = "recorder.x-k8s.io"
 """The prefix of every annotation and label that only this program uses."""
@@ -38,17 +39,7 @@ def profile_annotations(record: Record, parts: Composition) -> dict[str, str]:
     sorted, with calls as in the `names` format.
     """
     found = {
-        "verdict": _text(str(parts.ledger.verdict)),
-        "notes": _text(", ".join(f"{cause} {count}" for cause, count in parts.ledger.notes().items())),
-        "kernel": _distinct(record, lambda each: each.provenance.kernel_release),
-        "machine": _distinct(record, lambda each: each.provenance.machine),
-        "runtime": _distinct(record, _runtime),
-        "recorder-version": _distinct(record, lambda each: each.provenance.recorder_version),
-        "loader": _distinct(record, lambda each: each.provenance.loader),
-        "phases": _distinct(record, lambda each: each.provenance.phases),
-        "kinds": _distinct(record, lambda each: each.provenance.kinds),
-        "first-seen": _time(min(_times(record, lambda each: each.first_seen_ns), default=None)),
-        "last-seen": _time(max(_times(record, lambda each: each.last_seen_ns), default=None)),
+        **provenance_annotations(record, parts.ledger),
         "names-of-kernel": TABLE_KERNEL,
         "recorded": _list(call for call in spelled_calls(record) if "#" not in call),
         "denied": _list(spelled_calls(record, Outcome.DENIED)),
@@ -60,6 +51,23 @@ def profile_annotations(record: Record, parts: Composition) -> dict[str, str]:
         "abi": _abi(parts) if len(parts.abis) > 1 else "",
     }
     return {f"{PREFIX}/{key}": value for key, value in sorted(found.items()) if value}
+
+
+def provenance_annotations(record: Record, ledger: Ledger) -> dict[str, str]:
+    """Return how a profile of any kind came to be, by key without the prefix; empty: not known."""
+    return {
+        "verdict": bounded_text(str(ledger.verdict)),
+        "notes": bounded_text(", ".join(f"{cause} {count}" for cause, count in ledger.notes().items())),
+        "kernel": _distinct(record, lambda each: each.provenance.kernel_release),
+        "machine": _distinct(record, lambda each: each.provenance.machine),
+        "runtime": _distinct(record, _runtime),
+        "recorder-version": _distinct(record, lambda each: each.provenance.recorder_version),
+        "loader": _distinct(record, lambda each: each.provenance.loader),
+        "phases": _distinct(record, lambda each: each.provenance.phases),
+        "kinds": _distinct(record, lambda each: each.provenance.kinds),
+        "first-seen": _time(min(_times(record, lambda each: each.first_seen_ns), default=None)),
+        "last-seen": _time(max(_times(record, lambda each: each.last_seen_ns), default=None)),
+    }
 
 
 def _runtime(observation: Observation) -> str:
@@ -104,14 +112,14 @@ def _list(names: Iterable[str]) -> str:
     return f"{len(kept)} names, sha256:{sha256(whole.encode()).hexdigest()}"
 
 
-def _text(text: str) -> str:
+def bounded_text(text: str) -> str:
     """Return a text in ASCII and in bounds: it may come from another machine."""
     plain = text.encode("ascii", "backslashreplace").decode()
     return plain if len(plain) <= _MAX_TEXT else plain[: _MAX_TEXT - 3] + "..."
 
 
 def _distinct(record: Record, field: Callable[[Observation], str]) -> str:
-    return _text(", ".join(sorted({field(each) for each in record.observations} - {""})))
+    return bounded_text(", ".join(sorted({field(each) for each in record.observations} - {""})))
 
 
 def _times(record: Record, field: Callable[[Observation], int]) -> Iterable[int]:

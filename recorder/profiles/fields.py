@@ -67,6 +67,28 @@ class Fields:
         """Return a required object."""
         return Fields(self._take(name, None), self.at(name))
 
+    def optional_child(self, name: str) -> Fields:
+        """Return an object; an empty one if it is absent."""
+        return Fields(self._take(name, {}), self.at(name))
+
+    def flag(self, name: str) -> bool:
+        """Return true or false; false if absent."""
+        value = self._take(name, False)
+        if not isinstance(value, bool):
+            raise InvalidProfile(f"{self.at(name)}: expected true or false, got {_shown(value)}")
+        return value
+
+    def objects(self) -> dict[str, Fields]:
+        """Return all fields that are left, each an object, by name."""
+        return {name: self.child(name) for name in self._names()}
+
+    def lists(self) -> dict[str, tuple[str, ...]]:
+        """Return all fields that are left, each a list of strings, by name."""
+        return {name: self.texts(name) for name in self._names()}
+
+    def _names(self) -> list[str]:
+        return [_text(name, f"a key of {self.path}") for name in self._left]
+
     def children(self, name: str) -> list[Fields]:
         """Return a list of objects; empty if absent."""
         return [Fields(each, f"{self.at(name)}[{n}]") for n, each in enumerate(self._list(name))]

@@ -8,9 +8,12 @@ import pytest
 from recorder.kernel.backend import WatchRule
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.spec import Bounds, syscalls_spec
+from recorder.model import accesses
 from recorder.model.abi import Abi
+from recorder.model.access import File, FileRight
+from recorder.model.accesses import Accesses, AccessKey, Seen
 from recorder.model.errors import BpfLimit
-from recorder.model.record import Phase
+from recorder.model.record import Observation, Phase, Record, Source
 from tests.kernel_objects import held_by, recursion_misses
 from tests.ledger.judgement import assert_judged
 from tests.member import Guest, Member
@@ -226,3 +229,19 @@ def test_program_missed_by_recursion(
     assert 1 <= missed <= recursion_misses(programs)
     assert workload(record) == FIVE
     assert_judged(record, capsys, losses={"program_missed": missed})
+
+
+def test_accesses_full_by_more_files_than_are_kept(capsys, monkeypatch):
+    """Of two states that have nothing in common, as many entries as there is room for (here 100) stay."""
+    monkeypatch.setattr(accesses, "MAX_ACCESSES", 100)
+
+    def seen(start):
+        entries = {
+            AccessKey(Phase.WORKLOAD, File(b"/srv/%d" % n)): Seen(FileRight.READ)
+            for n in range(start, start + 51)
+        }
+        return Record((Observation(Source("n", "b", 1, 1), accesses=Accesses(entries)),))
+
+    record = seen(0).join(seen(51))
+    assert len(record.observations[0].accesses.entries) == 100
+    assert_judged(record, capsys, losses={"accesses_full": 1})

@@ -34,6 +34,29 @@ class ContainerKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONTAINER_KIND_NORMAL: _ClassVar[ContainerKind]
     CONTAINER_KIND_INIT: _ClassVar[ContainerKind]
     CONTAINER_KIND_EPHEMERAL: _ClassVar[ContainerKind]
+
+class FileKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FILE_KIND_UNSPECIFIED: _ClassVar[FileKind]
+    FILE_KIND_REGULAR: _ClassVar[FileKind]
+    FILE_KIND_FOLDER: _ClassVar[FileKind]
+    FILE_KIND_SYMLINK: _ClassVar[FileKind]
+    FILE_KIND_SOCKET: _ClassVar[FileKind]
+    FILE_KIND_FIFO: _ClassVar[FileKind]
+    FILE_KIND_CHARACTER: _ClassVar[FileKind]
+    FILE_KIND_BLOCK: _ClassVar[FileKind]
+    FILE_KIND_ANONYMOUS: _ClassVar[FileKind]
+
+class MountStep(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MOUNT_STEP_UNSPECIFIED: _ClassVar[MountStep]
+    MOUNT_STEP_MOUNT: _ClassVar[MountStep]
+    MOUNT_STEP_REMOUNT: _ClassVar[MountStep]
+    MOUNT_STEP_BIND: _ClassVar[MountStep]
+    MOUNT_STEP_MOVE: _ClassVar[MountStep]
+    MOUNT_STEP_PROPAGATION: _ClassVar[MountStep]
+    MOUNT_STEP_UMOUNT: _ClassVar[MountStep]
+    MOUNT_STEP_PIVOT_ROOT: _ClassVar[MountStep]
 ABI_UNSPECIFIED: Abi
 ABI_X86_64: Abi
 ABI_I386: Abi
@@ -50,6 +73,23 @@ CONTAINER_KIND_UNSPECIFIED: ContainerKind
 CONTAINER_KIND_NORMAL: ContainerKind
 CONTAINER_KIND_INIT: ContainerKind
 CONTAINER_KIND_EPHEMERAL: ContainerKind
+FILE_KIND_UNSPECIFIED: FileKind
+FILE_KIND_REGULAR: FileKind
+FILE_KIND_FOLDER: FileKind
+FILE_KIND_SYMLINK: FileKind
+FILE_KIND_SOCKET: FileKind
+FILE_KIND_FIFO: FileKind
+FILE_KIND_CHARACTER: FileKind
+FILE_KIND_BLOCK: FileKind
+FILE_KIND_ANONYMOUS: FileKind
+MOUNT_STEP_UNSPECIFIED: MountStep
+MOUNT_STEP_MOUNT: MountStep
+MOUNT_STEP_REMOUNT: MountStep
+MOUNT_STEP_BIND: MountStep
+MOUNT_STEP_MOVE: MountStep
+MOUNT_STEP_PROPAGATION: MountStep
+MOUNT_STEP_UMOUNT: MountStep
+MOUNT_STEP_PIVOT_ROOT: MountStep
 
 class Record(_message.Message):
     __slots__ = ("observations",)
@@ -70,7 +110,7 @@ class Source(_message.Message):
     def __init__(self, node: _Optional[str] = ..., boot_id: _Optional[str] = ..., cgroup_id: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Observation(_message.Message):
-    __slots__ = ("source", "identity", "calls", "first_sights", "ledger", "provenance", "first_seen_ns", "last_seen_ns", "wall_offset_ns", "ended", "denials")
+    __slots__ = ("source", "identity", "calls", "first_sights", "ledger", "provenance", "first_seen_ns", "last_seen_ns", "wall_offset_ns", "ended", "denials", "accesses", "accesses_cut_at")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +122,8 @@ class Observation(_message.Message):
     WALL_OFFSET_NS_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
     DENIALS_FIELD_NUMBER: _ClassVar[int]
+    ACCESSES_FIELD_NUMBER: _ClassVar[int]
+    ACCESSES_CUT_AT_FIELD_NUMBER: _ClassVar[int]
     source: Source
     identity: Identity
     calls: _containers.RepeatedCompositeFieldContainer[CallSet]
@@ -93,7 +135,9 @@ class Observation(_message.Message):
     wall_offset_ns: int
     ended: bool
     denials: _containers.RepeatedCompositeFieldContainer[Denial]
-    def __init__(self, source: _Optional[_Union[Source, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSet, _Mapping]]] = ..., first_sights: _Optional[_Iterable[_Union[FirstSight, _Mapping]]] = ..., ledger: _Optional[_Iterable[_Union[LedgerEntry, _Mapping]]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., first_seen_ns: _Optional[int] = ..., last_seen_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., ended: _Optional[bool] = ..., denials: _Optional[_Iterable[_Union[Denial, _Mapping]]] = ...) -> None: ...
+    accesses: _containers.RepeatedCompositeFieldContainer[Access]
+    accesses_cut_at: bytes
+    def __init__(self, source: _Optional[_Union[Source, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSet, _Mapping]]] = ..., first_sights: _Optional[_Iterable[_Union[FirstSight, _Mapping]]] = ..., ledger: _Optional[_Iterable[_Union[LedgerEntry, _Mapping]]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., first_seen_ns: _Optional[int] = ..., last_seen_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., ended: _Optional[bool] = ..., denials: _Optional[_Iterable[_Union[Denial, _Mapping]]] = ..., accesses: _Optional[_Iterable[_Union[Access, _Mapping]]] = ..., accesses_cut_at: _Optional[bytes] = ...) -> None: ...
 
 class Identity(_message.Message):
     __slots__ = ("name", "cgroup_path", "container_id", "kind", "pod", "image", "image_digest", "restart_count", "labels")
@@ -297,3 +341,125 @@ class SelinuxDenial(_message.Message):
     family: str
     port: int
     def __init__(self, source: _Optional[_Union[Text, _Mapping]] = ..., target: _Optional[_Union[Text, _Mapping]] = ..., object_class: _Optional[str] = ..., permissions: _Optional[_Iterable[str]] = ..., permissive: _Optional[bool] = ..., name: _Optional[_Union[Text, _Mapping]] = ..., capability: _Optional[str] = ..., family: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
+
+class Access(_message.Message):
+    __slots__ = ("phase", "file", "socket", "unix", "signal", "ptrace", "mount", "capability", "user_namespace", "io_uring", "queue", "rights", "time_ns", "comm")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    UNIX_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    PTRACE_FIELD_NUMBER: _ClassVar[int]
+    MOUNT_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITY_FIELD_NUMBER: _ClassVar[int]
+    USER_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    IO_URING_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    COMM_FIELD_NUMBER: _ClassVar[int]
+    phase: Phase
+    file: File
+    socket: Socket
+    unix: UnixSocket
+    signal: Signal
+    ptrace: Ptrace
+    mount: Mount
+    capability: Capability
+    user_namespace: UserNamespace
+    io_uring: IoUring
+    queue: MessageQueue
+    rights: int
+    time_ns: int
+    comm: bytes
+    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., file: _Optional[_Union[File, _Mapping]] = ..., socket: _Optional[_Union[Socket, _Mapping]] = ..., unix: _Optional[_Union[UnixSocket, _Mapping]] = ..., signal: _Optional[_Union[Signal, _Mapping]] = ..., ptrace: _Optional[_Union[Ptrace, _Mapping]] = ..., mount: _Optional[_Union[Mount, _Mapping]] = ..., capability: _Optional[_Union[Capability, _Mapping]] = ..., user_namespace: _Optional[_Union[UserNamespace, _Mapping]] = ..., io_uring: _Optional[_Union[IoUring, _Mapping]] = ..., queue: _Optional[_Union[MessageQueue, _Mapping]] = ..., rights: _Optional[int] = ..., time_ns: _Optional[int] = ..., comm: _Optional[bytes] = ...) -> None: ...
+
+class File(_message.Message):
+    __slots__ = ("path", "target", "kind", "cut")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    path: bytes
+    target: bytes
+    kind: FileKind
+    cut: bool
+    def __init__(self, path: _Optional[bytes] = ..., target: _Optional[bytes] = ..., kind: _Optional[_Union[FileKind, str]] = ..., cut: _Optional[bool] = ...) -> None: ...
+
+class Socket(_message.Message):
+    __slots__ = ("family", "type", "protocol")
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    family: int
+    type: int
+    protocol: int
+    def __init__(self, family: _Optional[int] = ..., type: _Optional[int] = ..., protocol: _Optional[int] = ...) -> None: ...
+
+class UnixSocket(_message.Message):
+    __slots__ = ("type", "address", "peer_address", "peer")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    type: int
+    address: bytes
+    peer_address: bytes
+    peer: Peer
+    def __init__(self, type: _Optional[int] = ..., address: _Optional[bytes] = ..., peer_address: _Optional[bytes] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ...) -> None: ...
+
+class Peer(_message.Message):
+    __slots__ = ("inside", "label")
+    INSIDE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    inside: bool
+    label: bytes
+    def __init__(self, inside: _Optional[bool] = ..., label: _Optional[bytes] = ...) -> None: ...
+
+class Signal(_message.Message):
+    __slots__ = ("number", "peer")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    peer: Peer
+    def __init__(self, number: _Optional[int] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ...) -> None: ...
+
+class Ptrace(_message.Message):
+    __slots__ = ("peer",)
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    peer: Peer
+    def __init__(self, peer: _Optional[_Union[Peer, _Mapping]] = ...) -> None: ...
+
+class Mount(_message.Message):
+    __slots__ = ("step", "source", "target", "file_system", "flags")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    FILE_SYSTEM_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    step: MountStep
+    source: bytes
+    target: bytes
+    file_system: bytes
+    flags: int
+    def __init__(self, step: _Optional[_Union[MountStep, str]] = ..., source: _Optional[bytes] = ..., target: _Optional[bytes] = ..., file_system: _Optional[bytes] = ..., flags: _Optional[int] = ...) -> None: ...
+
+class Capability(_message.Message):
+    __slots__ = ("number",)
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    def __init__(self, number: _Optional[int] = ...) -> None: ...
+
+class UserNamespace(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class IoUring(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class MessageQueue(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: bytes
+    def __init__(self, name: _Optional[bytes] = ...) -> None: ...

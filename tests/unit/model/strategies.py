@@ -144,27 +144,6 @@ some_counts = st.builds(
 )
 denials = st.dictionaries(st.sampled_from(SOME_DENIALS), some_counts, max_size=2)
 
-
-def observations(of=sources):
-    return st.builds(
-        Observation,
-        source=of,
-        identity=identities,
-        calls=st.dictionaries(call_keys, numbers, max_size=4),
-        first_sights=st.dictionaries(sight_keys, sights, max_size=4),
-        ledger=ledgers,
-        provenance=provenances,
-        first_seen_ns=times,
-        last_seen_ns=times,
-        wall_offset_ns=st.one_of(st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1)),
-        ended=st.booleans(),
-        denials=denials,
-    )
-
-
-one_source = observations(st.just(Source("n", "boot", 7, 1)))
-records = st.lists(observations(), max_size=4).map(lambda each: Record(tuple(each)))
-
 paths = st.one_of(
     st.sampled_from([b"/a", b"/a/b", b"/tmp/x"]),
     st.binary(max_size=6).map(lambda each: b"/" + each.replace(b"\0", b"")),
@@ -186,5 +165,27 @@ subjects = st.one_of(
 )
 access_keys = st.builds(AccessKey, enums, subjects)
 seen_accesses = st.dictionaries(
-    access_keys, st.builds(Seen, st.integers(0, 2**32 - 1), st.none() | sights), max_size=5
+    access_keys, st.builds(Seen, st.integers(0, 2**32 - 1), st.none() | sights), max_size=3
 ).map(Accesses)
+
+
+def observations(of=sources):
+    return st.builds(
+        Observation,
+        source=of,
+        identity=identities,
+        calls=st.dictionaries(call_keys, numbers, max_size=4),
+        first_sights=st.dictionaries(sight_keys, sights, max_size=4),
+        ledger=ledgers,
+        provenance=provenances,
+        first_seen_ns=times,
+        last_seen_ns=times,
+        wall_offset_ns=st.one_of(st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1)),
+        ended=st.booleans(),
+        denials=denials,
+        accesses=seen_accesses,
+    )
+
+
+one_source = observations(st.just(Source("n", "boot", 7, 1)))
+records = st.lists(observations(), max_size=4).map(lambda each: Record(tuple(each)))

@@ -24,6 +24,8 @@ LOSSES = {
     "record_refused",
     "agent_lost",
     "restart_without_state",
+    "accesses_full",
+    "domain_enforcing",
 }
 NOTES = {"ring_full", "unknown_number", "joiner_without_exec", "undecided", "denials_full"}
 

@@ -19,7 +19,7 @@ from recorder.model.record import (
     SightKey,
     Source,
 )
-from recorder.model.wire import from_json, from_message, to_json, to_message
+from recorder.model.wire import from_json, from_message, from_observation, to_json, to_message
 from recorder.record.v1 import record_pb2 as pb
 from tests.unit.model.strategies import denial_counts, denial_keys, records
 
@@ -273,3 +273,21 @@ def test_json_is_the_mapping_of_protobuf():
     """Any protobuf implementation can read it: field names in lower camel case, 64-bit numbers as text."""
     observation = Observation(SOURCE, last_seen_ns=5)
     assert json.loads(to_json(Record((observation,))))["observations"][0]["lastSeenNs"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda each: each.accesses.add(), r"accesses\[0\]: subject is missing"),
+        (lambda each: each.accesses.add(file=pb.File(path=b"/a\0")), r"accesses\[0\]: .*NUL"),
+        (lambda each: each.accesses.add(file=pb.File(path=b"/" * 4097)), r"accesses\[0\]: .*4097"),
+        (lambda each: each.accesses.add(queue=pb.MessageQueue(), comm=b"x" * 16), r"accesses\[0\]: comm"),
+        (lambda each: setattr(each, "accesses_cut_at", b"1"), r"accesses_cut_at: .*8"),
+    ],
+)
+def test_an_access_that_no_kernel_says_is_refused(change, said):
+    """With the path of the entry."""
+    message = pb.Observation(source=pb.Source(node="n"))
+    change(message)
+    with pytest.raises(InvalidRecord, match=said):
+        from_observation(message)

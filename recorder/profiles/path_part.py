@@ -1,0 +1,166 @@
+"""Parts of paths that are never the same twice, and the pattern that stands for each.
+
+A rule sees one part (what is between two slashes), the parts before it, and what was done with
+the path up to it. It replaces only what it names; all other bytes stay. The table of rules is in
+docs/accesses.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from recorder.model.secret import PLACEHOLDER
+from recorder.profiles.glob import DIGIT, HEX, PID, STAR, WORD, Token
+
+__all__ = ["KEPT", "RULES", "TEMPORARY_FOLDERS", "Lifetime", "Part", "part_of"]
+
+TEMPORARY_FOLDERS: Final = (b"/tmp", b"/var/tmp", b"/dev/shm")
+
+RULES: Final = {
+    "secret": "what looks like a secret: any text in its place",
+    "pid": "a process or thread of /proc: @{pid}",
+    "number": "six digits or more, or a number of /proc/PID/fd, /dev/pts and the like: [0-9]*",
+    "volume": "the timestamped folder of a projected volume: ..[0-9]..._[0-9]...",
+    "uuid": "a UUID: as many hexadecimal digits",
+    "hash": "16 hexadecimal digits or more, of digits and letters: as many",
+    "temporary": "the random part of a temporary name: as many letters, digits and _",
+}
+"""The rules by name, in the order in which they are tried: what each replaces, and by what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """What was done with a path. made: it was created; gone: removed, or renamed to another."""
+
+    made: bool = False
+    gone: bool = False
+
+
+KEPT: Final = Lifetime()
+"""Neither, as far as is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part as tokens; rules: those that replaced something, by name."""
+
+    tokens: tuple[Token, ...]
+    rules: tuple[str, ...] = ()
+
+    @property
+    def literal(self) -> bytes | None:
+        """Its bytes; None if it has a wildcard."""
+        found = bytearray()
+        for each in self.tokens:
+            if not isinstance(each, int):
+                return None
+            found.append(each)
+        return bytes(found)
+
+
+_DIGITS: Final = re.compile(rb"[0-9]+")
+_PID: Final = re.compile(rb"[1-9][0-9]{0,5}|[1-4][0-9]{6}")
+_NUMBERED: Final = frozenset({b"fd", b"fdinfo", b"map_files"})
+_VOLUME: Final = re.compile(rb"(\.\.)(\d{4})(_)(\d\d)(_)(\d\d)(_)(\d\d)(_)(\d\d)(_)(\d\d)(\.)\d+")
+_EDGE: Final = rb"(?<![0-9A-Za-z])", rb"(?![0-9A-Za-z])"
+_UUID: Final = re.compile(
+    rb"%b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}%b" % _EDGE,
+)
+_HASH: Final = re.compile(
+    rb"%b(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{16,128}%b" % _EDGE,
+)
+_NUMBER: Final = re.compile(rb"%b[0-9]{6,}%b" % _EDGE)
+# By mkstemp(3) and its users: mktemp(1), tempfile of Python and of node, sed -i, gcc, sort(1), bash, pip
+_KNOWN: Final = re.compile(
+    rb"^(?:(?:tmp\.|npm-|node-)(?P<a>[0-9A-Za-z]{6,12})"
+    rb"|tmp(?P<b>[a-z0-9_]{8})"
+    rb"|(?:sed|cc|sort|sh-thd[.-]|pip-[a-z-]{1,20}-)(?P<c>[0-9A-Za-z_]{6}|[0-9a-z_]{8}))(?=$|\.)"
+)
+_WORD_RUN: Final = re.compile(rb"[0-9A-Za-z]{6,64}")
+
+
+def part_of(part: bytes, above: Sequence[bytes], lifetime: Lifetime) -> Part:
+    """Return a part as the rules leave it; `above`: the parts before it, as they were."""
+    if above[:1] == [b"proc"] or tuple(above) == (b"dev", b"pts"):
+        found = _of_kernel(part, above)
+        if found:
+            return found
+    if _VOLUME.fullmatch(part):
+        return Part(_volume(part), ("volume",))
+    tokens: list[Token] = []
+    rules: list[str] = []
+    for n, piece in enumerate(part.split(PLACEHOLDER)):
+        if n:
+            tokens.append(STAR)
+            rules.append("secret")
+        new, by = _replaced(piece, above, lifetime)
+        tokens += new
+        rules += by
+    return Part(tuple(tokens), tuple(dict.fromkeys(rules)))
+
+
+def _of_kernel(part: bytes, above: Sequence[bytes]) -> Part | None:
+    if above == [b"proc"] or (len(above) == 3 and above[2] == b"task"):
+        return Part((PID,), ("pid",)) if _PID.fullmatch(part) else None
+    numbered = above[-1] in _NUMBERED or above[-1] == b"pts"
+    if numbered and _DIGITS.match(part):
+        return Part((DIGIT, STAR), ("number",))
+    if above[-1] == b"map_files":
+        return Part((STAR,), ("number",))
+    return None
+
+
+def _volume(part: bytes) -> tuple[Token, ...]:
+    stamp, _, _ = part[2:].partition(b".")
+    digits = [DIGIT if chr(each).isdigit() else each for each in stamp]
+    return (*b"..", *digits, *b".", DIGIT, STAR)
+
+
+def _replaced(
+    piece: bytes, above: Sequence[bytes], lifetime: Lifetime
+) -> tuple[tuple[Token, ...], tuple[str, ...]]:
+    """Return a piece without secrets as tokens, and the rules that replaced something of it."""
+    for name, pattern in (("uuid", _UUID), ("hash", _HASH), ("number", _NUMBER)):
+        match = pattern.search(piece)
+        if match:
+            before, by = _replaced(piece[: match.start()], above, KEPT)
+            after, then = _replaced(piece[match.end() :], above, KEPT)
+            return (*before, *_tokens(name, match[0]), *after), (*by, name, *then)
+    span = _temporary(piece, above, lifetime)
+    if span:
+        start, end = span
+        random = (WORD,) * (end - start)
+        return (*piece[:start], *random, *piece[end:]), ("temporary",)
+    return tuple(piece), ()
+
+
+def _tokens(rule: str, text: bytes) -> tuple[Token, ...]:
+    if rule == "number":
+        return (DIGIT, STAR)
+    digit = HEX if text == text.lower() else WORD
+    return tuple(each if each == ord("-") else digit for each in text)
+
+
+def _temporary(piece: bytes, above: Sequence[bytes], lifetime: Lifetime) -> tuple[int, int] | None:
+    """Where the random part of a name is that was made in a temporary folder, or made and gone elsewhere."""
+    folder = b"/" + b"/".join(above)
+    inside = any(folder == each or folder.startswith(each + b"/") for each in TEMPORARY_FOLDERS)
+    if not lifetime.made or not (inside or lifetime.gone):
+        return None
+    known = _KNOWN.search(piece)
+    if known:
+        return known.span(known.lastgroup or 0)
+    runs = [match.span() for match in _WORD_RUN.finditer(piece) if _mixed(match[0])]
+    return runs[-1] if runs else None
+
+
+def _mixed(run: bytes) -> bool:
+    """Whether letters, digits and capitals change as in no word: `aB3xYz`, `k3jd9a`, not `Server12`."""
+    sorts = "".join("0" if 48 <= each < 58 else "A" if 65 <= each < 91 else "a" for each in run)
+    words = sorts[:1].lower() + sorts[1:]
+    changes = sum(one != other for one, other in pairwise(words))
+    return changes >= 2 or "A" in words

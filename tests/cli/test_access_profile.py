@@ -1,0 +1,58 @@
+"""`recorder profile` for accesses: a record in, an AppArmor profile out."""
+
+import subprocess
+
+import pytest
+import yaml
+
+from recorder.model.record import Identity, Observation, Record, Source
+from recorder.model.wire import to_json
+from tests.unit.profiles.accessed import files
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    """A record of two replicas."""
+    path = tmp_path_factory.mktemp("record") / "record.json"
+    seen = "x /bin/sh\nr /etc/hosts\n" + "".join(f"r /srv/d/{n}\n" for n in range(6))
+    both = [
+        Observation(Source("n", "b", n, 1), Identity(name="web"), accesses=files(text))
+        for n, text in enumerate((seen, "x /bin/sh"))
+    ]
+    path.write_text(to_json(Record(tuple(both))))
+    return path
+
+
+def test_text_loads(recorder_cli, record):
+    """apparmor_parser takes it; each rule has how many of the records used it."""
+    done = recorder_cli.run("profile", "-f", "apparmor-text", record)
+    assert done.returncode == 0, done.stderr
+    assert b'"/bin/sh" ix,  # 2 of 2' in done.stdout
+    command = ["apparmor_parser", "-Q", "-K", "--skip-kernel-load", "-N"]
+    assert subprocess.run(command, input=done.stdout, capture_output=True, check=True).stdout == b"web\n"
+
+
+def test_object_with_thresholds_and_explanation(recorder_cli, record):
+    """The threshold of a folder is the given one, and what it does is said."""
+    done = recorder_cli.run("profile", "-f", "apparmor", "--threshold", "/srv=5", "--explain", record)
+    assert done.returncode == 0, done.stderr
+    files_of = yaml.safe_load(done.stdout)["spec"]["abstract"]["filesystem"]
+    assert files_of == {"readOnlyPaths": ["/etc/hosts", "/srv/d/*"]}
+    assert b"pattern: /srv/d/*: threshold: 6 names (more than 5): 0, 1, 2, ..." in done.stderr
+
+
+@pytest.mark.parametrize("given", ["srv=5", "/srv", "/srv=-1", "/srv=x"])
+def test_a_threshold_that_is_none_is_refused(recorder_cli, record, given):
+    """Before anything is read."""
+    done = recorder_cli.run("profile", "-f", "apparmor", "--threshold", given, record)
+    assert done.returncode == 2
+    assert b"recorder: USAGE: --threshold" in done.stderr
+
+
+def test_a_record_without_accesses_is_refused(recorder_cli, tmp_path):
+    """It says how to record them."""
+    path = tmp_path / "record.json"
+    path.write_text(to_json(Record()))
+    done = recorder_cli.run("profile", "-f", "apparmor-text", "--name", "x", path)
+    assert done.returncode == 2
+    assert b"--kind accesses" in done.stderr
