@@ -63,6 +63,7 @@ def observe(
         identity=identity,
         calls=reading.calls,
         first_sights=_still_true(sights, reading.calls),
+        accesses=reading.accesses,
         ledger=reading.ledger + ledger + Ledger({"unnamed_number": _unnamed(reading.calls)}),
         provenance=Provenance(
             recorder_version=__version__,

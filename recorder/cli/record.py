@@ -14,7 +14,7 @@ from recorder.cli.cgroup_recording import record_cgroup
 from recorder.cli.command import Command, find_user
 from recorder.cli.output import STDOUT
 from recorder.cli.process_recording import record_process
-from recorder.cli.record_selection import add_selected, denials, record_selected, selected
+from recorder.cli.record_selection import accesses, add_selected, denials, record_selected, selected
 from recorder.cli.recording import Recording
 from recorder.cli.result import add_options, check_options, emit
 from recorder.cli.signals import FORWARDED, Mask, blocked
@@ -105,7 +105,9 @@ def add_parser(commands: Commands) -> None:
         dest="kinds",
         metavar="KIND",
         help="what is recorded; may be repeated. syscalls (default): the calls that are made. denials: these "
-        "too, and beside them the calls that a seccomp filter denied, which enter no profile",
+        "too, and beside them the calls that a seccomp filter denied, which enter no profile. accesses: the "
+        "calls, and beside them the files, sockets, signals, mounts and capabilities that are used, for "
+        "-f apparmor and apparmor-text",
     )
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
     parser.set_defaults(run=run)
@@ -143,6 +145,10 @@ def _check(options: argparse.Namespace) -> _Request:
         raise UsageError(f"--pid: {options.pid} is no process id")
     if denials(options) and options.loader == "bcc":
         raise UsageError("--loader bcc is not for --kind denials: denied calls are found by libbpf alone")
+    if accesses(options) and options.loader == "bcc":
+        raise UsageError("--loader bcc is not for --kind accesses: they are seen by libbpf alone")
+    if accesses(options) and options.pid is not None:
+        raise UsageError("--pid is not for --kind accesses: they are seen by cgroup alone")
     if options.pid is not None and options.loader == "bcc":
         raise UsageError("--loader bcc is not for --pid: processes are followed by libbpf alone")
     if options.pid is not None and options.phases:
@@ -202,7 +208,8 @@ class _Outcome:
 
 
 def _backend(request: _Request, outcome: _Outcome) -> Backend:
-    loaded = load(request.options.loader, Bounds(denials=denials(request.options)))
+    options = request.options
+    loaded = load(options.loader, Bounds(denials=denials(options), accesses=accesses(options)))
     if loaded.why:
         outcome.loader = f"{loaded.backend.loader}, {loaded.why}"
     return loaded.backend

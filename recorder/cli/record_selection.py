@@ -56,6 +56,11 @@ def denials(options: argparse.Namespace) -> bool:
     return Kind.DENIALS in (options.kinds or ())
 
 
+def accesses(options: argparse.Namespace) -> bool:
+    """Whether what is used is asked for."""
+    return Kind.ACCESSES in (options.kinds or ())
+
+
 def record_selected(options: argparse.Namespace, chosen: Selection) -> None:
     """Records and writes. Raises RecorderError."""
     # What a COMMAND's recording never needs is loaded here alone.
@@ -90,6 +95,8 @@ def _check(options: argparse.Namespace, chosen: Selection) -> Selection:
         raise UsageError(f"--duration: {options.duration} is not a number of seconds above 0")
     if denials(options) and options.loader == "bcc":
         raise UsageError("--loader bcc is not for --kind denials: denied calls are found by libbpf alone")
+    if accesses(options) and options.loader == "bcc":
+        raise UsageError("--loader bcc is not for --kind accesses: they are seen by libbpf alone")
     option = f"--{chosen.by}"
     for other, given in (("--user", options.user), ("--kill-on-exit", options.kill_on_exit)):
         if given:
@@ -116,7 +123,12 @@ async def _record(options: argparse.Namespace, chosen: Selection, ending: Ending
     ticker = asyncio.create_task(_tick(display))
     try:
         recording = LocalRecording(
-            chosen, options.runtime_endpoint, options.loader, display, denials=denials(options)
+            chosen,
+            options.runtime_endpoint,
+            options.loader,
+            display,
+            denials=denials(options),
+            accesses=accesses(options),
         )
         with ending.calls(recording.stop):
             record = await recording.run(options.duration)
