@@ -127,11 +127,16 @@ int BPF_KPROBE(on_audit_log_end, struct audit_buffer *ab)
 	line->head.levels = 0;
 	line->head.padding = 0;
 	bpf_get_current_comm(line->head.comm, sizeof(line->head.comm));
+	/* As a loop clang lays it out so that 6.1 sees a way back that is no branch, and refuses it. */
+#pragma unroll
 	for (__u32 level = 0; level < AUDIT_LEVELS; level++) {
 		__u64 id = cgroup_at(level);
 
 		if (!id)
 			break;
+		/* Of a deeper cgroup those from the root on, and itself. */
+		if (level == AUDIT_LEVELS - 1)
+			id = bpf_get_current_cgroup_id();
 		line->head.cgroups[level] = id;
 		line->head.levels = level + 1;
 	}

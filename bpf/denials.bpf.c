@@ -94,7 +94,10 @@ int on_selinux_classic(struct trace_event_raw_selinux_audited *raw)
 	return record(index);
 }
 
-/* A cgroup is removed only without tasks, so no denial of its own races with this. */
+/*
+ * A cgroup is removed only without tasks, so no denial of its own races with this. Where
+ * this can be preempted (Linux 7), the owner may be another's at the store: hence the id.
+ */
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(on_removed, struct cgroup___audit *cgroup, const char *path)
 {
@@ -110,7 +113,7 @@ int BPF_PROG(on_removed, struct cgroup___audit *cgroup, const char *path)
 	owner = index ? owner_at(*index) : NULL;
 	if (!owner)
 		return 0;
-	owner->removed = 1;
+	owner->removed = id;
 	hint(all, id, 1);
 	return 0;
 }

@@ -20,7 +20,7 @@ const volatile __u32 max_denials = 0;
 const volatile __u32 max_denials_of_cgroup = 0;
 const volatile __u32 max_owners = 0;
 
-/* Of a cgroup: deeper ones are looked for by themselves, and by what is above this. */
+/* That are looked at: of a deeper cgroup those from the root on, and itself. */
 #define LEVELS_MOST 32
 
 struct {
@@ -196,6 +196,8 @@ __noinline int find_owner(void)
 
 		if (!id)
 			break;
+		if (level == LEVELS_MOST - 1)
+			id = own;
 		index = bpf_map_lookup_elem(&owner_places, &id);
 		if (!index)
 			continue;

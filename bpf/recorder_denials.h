@@ -143,8 +143,9 @@ struct denial_owner {
 	enum owner_state state;
 	enum owner_scope scope;
 	__u32 entries; /* that it has, the one for the rest included */
-	__u32 removed; /* 1: the cgroup is no longer there */
+	__u32 padding;
 	__u64 begun_ns;
+	__u64 removed; /* cgroup_id, once that is no longer there; another: of an earlier use */
 	struct denial_numbers numbers;
 };
 
@@ -164,7 +165,7 @@ _Static_assert(sizeof(struct denial_what) == 88, "denial_what");
 _Static_assert(sizeof(struct denial) == 88 + 48 + 16 + 16 + 32 + 2400, "denial");
 _Static_assert(sizeof(struct denial_hint) == 16, "denial_hint");
 _Static_assert(sizeof(struct denial_numbers) == 48, "denial_numbers");
-_Static_assert(sizeof(struct denial_owner) == 80, "denial_owner");
+_Static_assert(sizeof(struct denial_owner) == 88, "denial_owner");
 _Static_assert(sizeof(struct denial_counters) == 96, "denial_counters");
 
 #endif

@@ -7,7 +7,7 @@ unchanged, and SPO's own definitions may take the place of these. Two things are
 - ProfileRecording's enums hold the spellings of v1 and of v1alpha1, in one schema for both versions. SPO
   converts by a webhook; without one, an object stored as `bpf` could not get a status through v1 if that had
   v1's enums alone.
-- ProfileRecording's status has conditions, results and the ledger, and columns that show them.
+- ProfileRecording's status has conditions, results, denials and the ledger, and columns that show them.
 """
 
 from __future__ import annotations
@@ -176,6 +176,16 @@ def profile_recording() -> Schema:
         cause=text("Its name in the recorder's table of causes."),
         count=number("How often.", format="int64"),
     )
+    denial = table(
+        "Something that a seccomp filter, AppArmor or SELinux denied, whatever the object was.",
+        ("container", "kind", "verdict", "what"),
+        container=text("The name of the containers that were denied it."),
+        kind=text("Who denied it: seccomp, apparmor, selinux; rest for those that are only counted."),
+        verdict=text("denied, killed; allowed in complain or permissive mode; audited by a rule."),
+        what=text("A system call, or an operation or class with its permissions."),
+        count=number("How often; absent for system calls, which are not counted.", format="int64"),
+        records=number("In how many records it was seen."),
+    )
     return table(
         "Records what the containers of some pods do, and makes profiles of that.",
         ("spec",),
@@ -205,6 +215,8 @@ def profile_recording() -> Schema:
                 "What came of it so far.",
                 activeWorkloads=texts("The pods that are recorded now."),
                 conditions=conditions("Ready, Complete and others."),
+                denials=items("atomic", denial, "What was denied; by container, the most frequent first."),
+                denialsOmitted=number("How many further sorts there are."),
                 ledger=items("atomic", loss, "What was lost, over all results."),
                 observedGeneration=number("The metadata.generation that this status is of.", format="int64"),
                 resultCount=number("How many results there are."),

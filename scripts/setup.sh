@@ -32,7 +32,7 @@ packages_test=(
 	nginx-light=nginx postgresql="/usr/lib/postgresql/*/bin/initdb" stress-ng=stress-ng
 	busybox-static=busybox perl=perl nodejs=node openssl=openssl
 	procps=ps iproute2=ip
-	apparmor=apparmor_parser
+	apparmor=apparmor_parser secilc=secilc
 )
 packages_guest=(
 	qemu-system-x86=qemu-system-x86_64 qemu-utils=qemu-img mmdebstrap=mmdebstrap
@@ -44,6 +44,9 @@ packages_cluster=(
 	golang-1.19-go=/usr/lib/go-1.19/bin/go
 	"debian-archive-keyring=/usr/share/keyrings/debian-archive-keyring.gpg"
 	etcd-server=etcd kubernetes-client=kubectl openssl=openssl
+	containerd=containerd runc=runc crun=crun busybox-static=busybox
+	containernetworking-plugins="/usr/lib/cni/bridge|/opt/cni/bin/bridge"
+	iptables=iptables conntrack=conntrack dnsmasq-base=dnsmasq iproute2=ip util-linux=nsenter
 	mmdebstrap=mmdebstrap podman=podman conmon=conmon
 )
 packages_image=("podman=podman|buildah" git=git)

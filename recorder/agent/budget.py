@@ -164,7 +164,7 @@ BOUNDS: Mapping[str, Bound] = _table(
 """All bounds by name. A message counts twice: as it is made, and as it is sent."""
 
 
-def bounds_of(memory: MemorySettings) -> Bounds:
+def bounds_of(memory: MemorySettings, *, denials: bool = False) -> Bounds:
     """The kernel side's bounds; InvalidSettings."""
     try:
         return Bounds(
@@ -173,27 +173,43 @@ def bounds_of(memory: MemorySettings) -> Bounds:
             joiners=memory.joiners,
             roots=memory.roots,
             ring_bytes=memory.ring,
+            denials=denials,
         )
     except BpfLimit as error:
         raise InvalidSettings(f"[memory] {error}") from error
 
 
-def task_bounds_of(memory: MemorySettings) -> TaskBounds:
+def task_bounds_of(memory: MemorySettings, *, denials: bool = False) -> TaskBounds:
     """Those of the kernel side that follows processes, which is there while a capture does."""
-    return TaskBounds(slots=PROCESS_CAPTURES, children=memory.processes)
+    return TaskBounds(slots=PROCESS_CAPTURES, children=memory.processes, denials=denials)
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What the settings allow: checked by `check`, explained by `explain`."""
+    """What the settings allow: checked by `check`, explained by `explain`.
+
+    denials: they may be looked for. What that takes is no part of memory.kernel and
+    memory.process, but what it is asked for with: it is explained, and always allowed.
+    """
 
     memory: MemorySettings
+    denials: bool = False
 
     @property
     def kernel(self) -> Mapping[str, int]:
         """Bytes by BPF map, as computed from the bounds."""
-        processes = sum(task_bounds_of(self.memory).kernel_bytes().values())
-        return {**bounds_of(self.memory).kernel_bytes(), "processes": processes, "constants": CONSTANTS}
+        bounds = bounds_of(self.memory, denials=self.denials).kernel_bytes()
+        processes = sum(task_bounds_of(self.memory, denials=self.denials).kernel_bytes().values())
+        return {**bounds, "processes": processes, "constants": CONSTANTS}
+
+    @property
+    def more(self) -> Mapping[str, int]:
+        """Bytes that denials take, by `kernel` and `process`."""
+        without = Budget(self.memory)
+        return {
+            what: sum(getattr(self, what).values()) - sum(getattr(without, what).values())
+            for what in ("kernel", "process")
+        }
 
     @property
     def process(self) -> Mapping[str, int]:
@@ -222,7 +238,8 @@ class Budget:
         lines = []
         for what, parts, allowed in self._sides():
             total = sum(parts.values())
-            lines.append(f"{what} memory: {_mib(total)} of {_mib(allowed)} MiB (memory.{what})")
+            more = f", and {_mib(self.more[what])} MiB for denials" if self.more[what] else ""
+            lines.append(f"{what} memory: {_mib(total)} of {_mib(allowed)} MiB (memory.{what}{more})")
             for name, size in sorted(parts.items(), key=lambda part: (-part[1], part[0])):
                 lines.append(f"  {name:<15} {_mib(size):>8} MiB{self._factors(what, name)}")
         lines.append(f"on disk: {size_text(self.memory.spool)} (memory.spool)")
@@ -230,8 +247,8 @@ class Budget:
 
     def _sides(self) -> tuple[tuple[str, Mapping[str, int], int], ...]:
         return (
-            ("kernel", self.kernel, self.memory.kernel),
-            ("process", self.process, self.memory.process),
+            ("kernel", self.kernel, self.memory.kernel + self.more["kernel"]),
+            ("process", self.process, self.memory.process + self.more["process"]),
         )
 
     def _factors(self, what: str, name: str) -> str:

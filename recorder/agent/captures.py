@@ -41,6 +41,9 @@ __all__ = ["Capture", "Captures"]
 
 _LOG = logging.getLogger(__name__)
 
+NO_DENIALS = FieldError(
+    "kinds", "has KIND_DENIALS, and this agent does not look for denials", 'set its agent.denials to "auto"'
+)
 RESTS = 3
 """Times as long as a look at all captures took is waited before the next."""
 AWAY = 120.0
@@ -91,6 +94,15 @@ class Capture:
     def units(self) -> frozenset[str]:
         """As the selection's."""
         return self.selection.units
+
+    @property
+    def denials(self) -> bool:
+        """Whether its client asks for them."""
+        return pb.KIND_DENIALS in self.request.kinds
+
+    def wants_denials(self, subject: Subject) -> bool:
+        """Of all that it has, or of nothing."""
+        return self.denials
 
     def wants(self, subject: Subject) -> bool:
         """As the selection's."""
@@ -153,7 +165,7 @@ class Capture:
 class Captures:
     """All captures of the agent, `most` of them at a time.
 
-    `save` is awaited when what outlives the agent has changed.
+    `save` is awaited when what outlives the agent has changed. denials: they can be asked for.
     """
 
     def __init__(
@@ -166,6 +178,7 @@ class Captures:
         use: Use,
         save: Callable[[], Awaitable[None]],
         most: int,
+        denials: bool = False,
     ) -> None:
         self._tracker = tracker
         self._processes = processes
@@ -174,6 +187,7 @@ class Captures:
         self._use = use
         self._save = save
         self._most = most
+        self._denials = denials
         self._captures: dict[str, Capture] = {}
         self._others: set[Capture] = set()  # without a name
         self._known = asyncio.Event()  # something else than before, of containers
@@ -211,6 +225,8 @@ class Captures:
 
     async def begin(self, request: pb.CaptureRequest, access: Access) -> tuple[Capture, bool]:
         """A new capture, or the one of that name: then True. Raises RecorderError."""
+        if pb.KIND_DENIALS in request.kinds and not self._denials:
+            raise InvalidFields([NO_DENIALS])
         capture_id = _id(request, access)
         known = self._captures.get(capture_id) if capture_id else None
         if known:

@@ -61,7 +61,7 @@ class NodeAgent:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.budget = Budget(settings.memory)
+        self.budget = Budget(settings.memory, settings.denials)
         self.budget.check()
         self._use = Use(self.budget)
         memory, agent = settings.memory, settings.agent
@@ -80,7 +80,9 @@ class NodeAgent:
         self._tracker = Tracker(
             self._backend, self._index, self._spool, self._use, node=agent.node, mount=cgroup2_mount()
         )
-        self._processes = Processes(task_bounds_of(memory), agent.pins, self._use, node=agent.node)
+        self._processes = Processes(
+            task_bounds_of(memory, denials=settings.denials), agent.pins, self._use, node=agent.node
+        )
         self._reports = Reports(self._spool, self._index, agent.node)
         self._reports.attach(self._tracker)
         self._captures = Captures(
@@ -91,6 +93,7 @@ class NodeAgent:
             use=self._use,
             save=self._save,
             most=memory.captures,
+            denials=settings.denials,
         )
         self._plan = collector_pb2.Plan()
         self._enrolment = self._make_enrolment()
@@ -131,11 +134,12 @@ class NodeAgent:
 
     def _open(self) -> LibbpfBackend:
         """Adopts what the last agent left; what cannot be adopted is a loss, and goes."""
-        folder, spec = self.settings.agent.pins, syscalls_spec(bounds_of(self.settings.memory))
+        folder = self.settings.agent.pins
+        spec = syscalls_spec(bounds_of(self.settings.memory, denials=self.settings.denials))
         self._adopted = False
         if (folder / pins.MAPS).is_dir():
             try:
-                backend = LibbpfBackend(spec, adopt=folder)
+                backend = LibbpfBackend(spec, adopt=folder, denied=False)
             except PinMismatch as error:
                 _LOG.error("what the last agent recorded is lost: %s", error)
                 pins.unpin(folder)
@@ -145,7 +149,7 @@ class NodeAgent:
                 return backend
         else:
             pins.unpin(folder)  # what one that was killed while it pinned has left
-        backend = LibbpfBackend(spec)
+        backend = LibbpfBackend(spec, denied=False)
         try:
             backend.pin(folder)
         except BaseException:
@@ -368,7 +372,7 @@ class NodeAgent:
             kernel_release=os.uname().release,
             machine=os.uname().machine,
             loader=self._backend.loader,
-            kinds=[agent_pb2.KIND_SYSCALLS],
+            kinds=[agent_pb2.KIND_SYSCALLS, *([agent_pb2.KIND_DENIALS] if self.settings.denials else [])],
             bounds=[each.to_message() for each in self._use.bounds()],
             runtimes=self._status.runtimes(),
             plan_revision=self._reports.plan.revision,

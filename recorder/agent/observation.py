@@ -6,9 +6,11 @@ import functools
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from recorder import __version__
+from recorder.agent.denied import SECCOMP, Denied
 from recorder.kernel.backend import Reading
 from recorder.model.kind import Kind
 from recorder.model.ledger import Ledger
@@ -29,6 +31,9 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 SHARED_CAUSES = ("program_missed", "ring_full")
 """Of the kernel side as a whole, which any target may have suffered."""
+
+PARTS = ("calls that filters deny", "AppArmor's and SELinux's denials")
+"""What is looked for where denials are asked for."""
 
 
 @functools.cache
@@ -54,9 +59,18 @@ def observe(
     ended: bool,
     runtime: str = "",
     runtime_version: str = "",
+    denied: Denied | None = None,
 ) -> Observation:
-    """What is known of one source now. `ledger`: what the reading's own does not have."""
+    """What is known of one source now. `ledger`: what the reading's own does not have.
+
+    denied: None if nobody asked for denials; denied calls are left out then.
+    """
     now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    sources = _sources(reading, denied)
+    if denied is None:
+        reading = _without_denied(reading)
+    else:
+        ledger = ledger + denied.ledger + Ledger({"denials_unwatched": len(PARTS) - len(sources)})
     times = [sight.time_ns for sight in sights.values()]
     return Observation(
         source=Source(node, boot_id(), reading.target.cgroup_id, reading.epoch),
@@ -73,13 +87,28 @@ def observe(
             phases=phases,
             runtime=runtime,
             runtime_version=runtime_version,
-            kinds="" if reading.kinds == (Kind.SYSCALLS,) else ",".join(reading.kinds),
+            kinds=",".join(Kind) if denied else "",
+            denials=", ".join(sources),
         ),
         first_seen_ns=min(times, default=reading.epoch),
         last_seen_ns=reading.ended_ns or now,
         wall_offset_ns=time.time_ns() - now,
         ended=ended,
+        denials=denied.denials if denied else {},
     )
+
+
+def _sources(reading: Reading, denied: Denied | None) -> tuple[str, ...]:
+    """By what denials were looked for."""
+    if denied is None:
+        return ()
+    calls = SECCOMP if Kind.DENIALS in reading.kinds else ""
+    return tuple(filter(None, (calls, denied.source)))
+
+
+def _without_denied(reading: Reading) -> Reading:
+    calls = {key: numbers for key, numbers in reading.calls.items() if key.outcome != Outcome.DENIED}
+    return replace(reading, calls=calls)
 
 
 def unrecorded(node: str, identity: Identity) -> Observation:

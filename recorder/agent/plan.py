@@ -15,17 +15,21 @@ from recorder.rpc.v1 import collector_pb2 as pb
 __all__ = ["Plan", "PlannedRecording", "plan_of"]
 
 
+_KINDS = (agent_pb2.KIND_UNSPECIFIED, agent_pb2.KIND_SYSCALLS, agent_pb2.KIND_DENIALS)
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedRecording:
     """One recording: containers of a Kubernetes namespace, or (empty) those outside of Kubernetes.
 
-    containers: names; empty: all.
+    containers: names; empty: all. denials: what is denied to them is asked for as well.
     """
 
     id: str
     namespace: str
     selector: LabelSelector | None
     containers: frozenset[str] = frozenset()
+    denials: bool = False
 
     def wants(self, container: Container) -> bool:
         """Whether the container, as it was when it was made, belongs to the recording."""
@@ -46,6 +50,15 @@ class Plan:
     def recordings_for(self, container: Container) -> tuple[str, ...]:
         """The ids of those that want it, sorted."""
         return tuple(sorted(each.id for each in self.recordings if each.wants(container)))
+
+    @property
+    def denials(self) -> bool:
+        """Whether one of them asks for denials."""
+        return any(each.denials for each in self.recordings)
+
+    def wants_denials(self, container: Container) -> bool:
+        """Whether one that wants it asks for denials."""
+        return any(each.denials and each.wants(container) for each in self.recordings)
 
     def may_want(self, *, of_pod: bool) -> bool:
         """Whether a container of which nothing else is known may be wanted."""
@@ -71,6 +84,7 @@ def _recording(message: pb.PlannedRecording) -> PlannedRecording:
         message.namespace,
         _selector(message.selector) if message.HasField("selector") else None,
         frozenset(message.containers),
+        agent_pb2.KIND_DENIALS in message.kinds,
     )
 
 
@@ -88,9 +102,11 @@ def _problems(message: pb.Plan) -> Iterator[FieldError]:
         if not each.id or each.id in ids:
             yield FieldError(f"{at}.id", "is empty, or another recording's", "each has an id of its own")
         ids.add(each.id)
-        unknown = [kind for kind in each.kinds if kind not in (0, agent_pb2.KIND_SYSCALLS)]
+        unknown = [kind for kind in each.kinds if kind not in _KINDS]
         if unknown:
-            yield FieldError(f"{at}.kinds", f"has {unknown[0]}", "this agent records system calls")
+            yield FieldError(
+                f"{at}.kinds", f"has {unknown[0]}", "this agent records system calls and denials"
+            )
         if each.HasField("selector"):
             for problem in _selector(each.selector).problems(f"{at}.selector"):
                 yield FieldError(problem.field, problem.message, "the API server would refuse it")

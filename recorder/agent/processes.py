@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Protocol
 
 from recorder.agent.budget import Use
+from recorder.agent.denied import Denied
 from recorder.agent.observation import observe, shared_losses
 from recorder.agent.process_beginning import PHASES, begin_process
 from recorder.agent.sights import Sights
 from recorder.containers.running_process import find_process
 from recorder.kernel import pins
 from recorder.kernel.backend import Reading, Target
-from recorder.kernel.layout import EventKind
 from recorder.kernel.libbpf_task_backend import LibbpfTaskBackend
+from recorder.kernel.ring import OUTCOMES
 from recorder.kernel.spec import TaskBounds, tasks_spec
 from recorder.model.errors import BpfError, PinMismatch
 from recorder.model.ledger import Ledger
@@ -34,7 +35,10 @@ TICK = 0.25  # seconds between two looks
 
 
 class Follower(Protocol):
-    """A capture."""
+    """A capture. denials: it asks for them."""
+
+    @property
+    def denials(self) -> bool: ...
 
     def news(self) -> None:
         """There is something new of its process."""
@@ -45,7 +49,10 @@ class Follower(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Followed:
-    """A process, with all that it starts. base: the kernel side's ledger at its begin."""
+    """A process, with all that it starts. base: the kernel side's ledger at its begin.
+
+    denials: somebody asked for them; denials_late: after it had begun.
+    """
 
     target: Target
     pid: int
@@ -54,6 +61,8 @@ class Followed:
     followers: set[Follower] = field(default_factory=set)
     sights: Sights = field(default_factory=Sights)
     reading: Reading | None = None
+    denials: bool = False
+    denials_late: bool = False
 
 
 class Processes:
@@ -92,21 +101,40 @@ class Processes:
             for each in self._followed:
                 if each.pid == pid and self._running(each):
                     each.followers.add(follower)
+                    if follower.denials and not each.denials:
+                        each.denials = each.denials_late = True
+                    await self._look_for_denied()
                     return each
             backend = self._open()
+            if follower.denials:
+                await asyncio.to_thread(backend.look_for_denied, True)
             base = backend.ledger()
             target = await asyncio.to_thread(begin_process, backend, pid)
-            followed = Followed(target, pid, Identity(process.name, process.cgroup_path), base, {follower})
+            followed = Followed(
+                target,
+                pid,
+                Identity(process.name, process.cgroup_path),
+                base,
+                {follower},
+                denials=follower.denials,
+            )
             self._followed.append(followed)
+            await self._look_for_denied()
             self._wake.set()
             return followed
+
+    async def _look_for_denied(self) -> None:
+        """While somebody asks for it."""
+        if self._backend:
+            wanted = any(follower.denials for each in self._followed for follower in each.followers)
+            await asyncio.to_thread(self._backend.look_for_denied, wanted)
 
     def _running(self, followed: Followed) -> bool:
         return bool(self._backend and not self._backend.read(followed.target).ended)
 
     def _open(self) -> LibbpfTaskBackend:
         if self._backend is None:
-            backend = LibbpfTaskBackend(self._spec)
+            backend = LibbpfTaskBackend(self._spec, denied=False)
             try:
                 backend.pin(self._folder)
             except BaseException:
@@ -121,7 +149,7 @@ class Processes:
             pins.unpin(self._folder)
             return
         try:
-            self._backend = LibbpfTaskBackend(self._spec, adopt=self._folder)
+            self._backend = LibbpfTaskBackend(self._spec, adopt=self._folder, denied=False)
         except PinMismatch as error:
             _LOG.error("processes that the last agent followed are lost: %s", error)
             pins.unpin(self._folder)
@@ -134,7 +162,7 @@ class Processes:
             if each.target == target:
                 each.followers.add(follower)
                 return
-        self._followed.append(Followed(target, pid, identity, base, {follower}))
+        self._followed.append(Followed(target, pid, identity, base, {follower}, denials=follower.denials))
         self._wake.set()
 
     async def settle(self) -> None:
@@ -153,7 +181,9 @@ class Processes:
                 if not each.followers:
                     each.sights.forget(self._use)
             self._followed = [each for each in self._followed if each.followers]
-            if not self._followed:
+            if self._followed:
+                await self._look_for_denied()
+            else:
                 self._close()
 
     def _close(self) -> None:
@@ -179,9 +209,11 @@ class Processes:
             loader=self._backend.loader,
             phases=PHASES,
             identity=followed.identity,
-            ledger=shared_losses(self._backend.ledger(), followed.base) + Ledger({"attached_late": 1}),
+            ledger=shared_losses(self._backend.ledger(), followed.base)
+            + Ledger({"attached_late": 1, "denials_late": int(followed.denials_late)}),
             sights=dict(followed.sights),
             ended=ended,
+            denied=Denied() if followed.denials else None,
         )
 
     async def leave(self, follower: Follower) -> None:
@@ -206,7 +238,7 @@ class Processes:
         by_key = {(each.target.slot, each.target.generation): each for each in self._followed}
         for event in backend.events():
             followed = by_key.get((event.slot, event.generation))
-            if followed and event.kind == EventKind.EVENT_FIRST_SIGHT:
+            if followed and event.kind in OUTCOMES:
                 followed.sights.see(event, self._use)
         for followed in self._followed:
             before, followed.reading = followed.reading, backend.read(followed.target)

@@ -66,6 +66,15 @@ class Reports:
         """While the plan is not empty."""
         return bool(self.plan.recordings)
 
+    @property
+    def denials(self) -> bool:
+        """Whether one of the plan's recordings asks for them."""
+        return self.plan.denials
+
+    def wants_denials(self, subject: Subject) -> bool:
+        """By its recordings; of one that nobody knows any more, if any asks for them."""
+        return self.plan.wants_denials(subject.container) if subject.container else self.plan.denials
+
     def wants(self, subject: Subject) -> bool:
         """By what the runtime says of a container; one that nobody knows any more may have been wanted."""
         if subject.container:

@@ -97,6 +97,13 @@ class AgentSettings:
         "at SIGTERM, running recordings stay pinned for the next agent",
         flag="--keep-armed",
     )
+    denials: str = setting(
+        Text('"off", or "auto" for while a capture or a recording asks for them', r"off|auto"),
+        "off",
+        "whether what filters, AppArmor or SELinux deny is looked for; auto takes memory beyond the budgets:"
+        " recorder agent --check shows how much",
+        flag="--denials",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +247,11 @@ class Settings:
     memory: MemorySettings = MemorySettings()
     capture: CaptureSettings = CaptureSettings()
     roles: Mapping[str, RoleSettings] = field(default_factory=dict, hash=False)
+
+    @property
+    def denials(self) -> bool:
+        """Whether denials are looked for while somebody asks for them."""
+        return self.agent.denials == "auto"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roles", MappingProxyType(dict(sorted(self.roles.items()))))

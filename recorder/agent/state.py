@@ -59,7 +59,7 @@ class TargetState:
     """A slot: whose it is, and who asked.
 
     late: tasks were in it before its recording began. base: the global ledger as it was
-    then. recordings, captures: ids.
+    then. recordings, captures: ids. denials: they were asked for; denials_late: after it had begun.
     """
 
     target: Target
@@ -69,6 +69,8 @@ class TargetState:
     identity: Identity = field(default_factory=Identity)
     recordings: tuple[str, ...] = ()
     captures: tuple[str, ...] = ()
+    denials: bool = False
+    denials_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,8 @@ def _to_target(each: TargetState) -> pb.TargetState:
         identity=to_identity(each.identity),
         recordings=each.recordings,
         captures=each.captures,
+        denials=each.denials,
+        denials_late=each.denials_late,
     )
 
 
@@ -238,4 +242,6 @@ def _of_target(message: pb.TargetState) -> TargetState:
         identity=from_identity(message.identity),
         recordings=tuple(message.recordings),
         captures=tuple(message.captures),
+        denials=message.denials,
+        denials_late=message.denials_late,
     )

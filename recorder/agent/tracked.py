@@ -55,6 +55,7 @@ class Asker(Protocol):
 
     durable: what it is owed outlives the agent. capture_id: of such a capture, else empty.
     open: containers that are to come may be its. units: names of systemd units that are to come.
+    denials: what is denied to some of its own is asked for as well.
     """
 
     @property
@@ -68,6 +69,12 @@ class Asker(Protocol):
 
     @property
     def units(self) -> frozenset[str]: ...
+
+    @property
+    def denials(self) -> bool: ...
+
+    def wants_denials(self, subject: Subject) -> bool:
+        """Whether what is denied to this one of its own is asked for."""
 
     def wants(self, subject: Subject) -> bool:
         """Whether it is one of its own, by what is known now."""
@@ -90,7 +97,8 @@ class Tracked:
     """A slot in use.
 
     late: tasks were in it before its recording began; base: the ledger of the kernel side as a
-    whole at its begin; identified: it is known whose it is, or that nobody knows.
+    whole at its begin; identified: it is known whose it is, or that nobody knows; denials:
+    somebody asked for what is denied to it; denials_late: after it had begun.
     """
 
     target: Target
@@ -107,6 +115,8 @@ class Tracked:
     dirty: bool = True
     ended: bool = False
     leaving: bool = False  # it is being dropped or handed on
+    denials: bool = False
+    denials_late: bool = False
 
     @property
     def key(self) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from recorder.agent.beginning import begin
 from recorder.agent.budget import Use
+from recorder.agent.denied import Denied
 from recorder.agent.naming import Naming
 from recorder.agent.observation import boot_id, observe, shared_losses
 from recorder.agent.roots import MODES, Roots
@@ -81,6 +82,9 @@ class Tracker:
         self._node = node
         self._mount = mount
         self._namespaces = namespaces
+        self._denying = asyncio.Lock()
+        self._looking: bool | None = None  # for denials; None: nobody knows what the last agent left
+        self._looking_since = 0  # CLOCK_BOOTTIME in ns
         self._roots = Roots(backend, mount)
         self._naming = Naming(index, self)
         self._tracked: dict[tuple[int, int], Tracked] = {}
@@ -174,20 +178,38 @@ class Tracker:
             source = each.source(self._node, boot_id())
             if source:
                 identity = each.subject.identity()
-                states.append(TargetState(each.target, source, each.late, each.base, identity, *each.owed()))
+                recordings, captures = each.owed()
+                states.append(
+                    TargetState(
+                        each.target,
+                        source,
+                        late=each.late,
+                        base=each.base,
+                        identity=identity,
+                        recordings=recordings,
+                        captures=captures,
+                        denials=each.denials,
+                        denials_late=each.denials_late,
+                    )
+                )
         return tuple(states)
 
     # --- who wants what
 
     async def ask(self, asker: Asker) -> None:
         """From now on; also of what is there already. Raises BpfError only if nothing of it can be had."""
-        self._askers.add(asker)
+        await self.join(asker)
         await self._arm()
         for each in self.tracked():
             self._match(each, (asker,))
         await self._find_running((asker,))
         self._index.wake()  # one that began just now may not be known yet
         self._wake.set()
+
+    async def join(self, asker: Asker) -> None:
+        """It is there from now on, of nothing yet: what it wants to be looked for is. Raises BpfError."""
+        self._askers.add(asker)
+        await self._look_for_denials()
 
     def leave(self, asker: Asker) -> None:
         """No more; slots that nobody else asked for are given back."""
@@ -196,7 +218,19 @@ class Tracker:
             each.askers.discard(asker)
             self._settle(each)
         self._disarm_if_idle()
+        if asker.denials:
+            self._start(self._look_for_denials())
         self._wake.set()
+
+    async def _look_for_denials(self) -> None:
+        """While somebody asks for them. Raises BpfError if they cannot be looked for now."""
+        async with self._denying:
+            wanted = any(each.denials for each in self._askers)
+            if wanted is self._looking or (self._restoring and not wanted):
+                return
+            await asyncio.to_thread(self._backend.look_for_denied, wanted)
+            self._looking = wanted
+            self._looking_since = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def _disarm_if_idle(self) -> None:
         if not any(each.open for each in self._askers):
@@ -215,6 +249,8 @@ class Tracker:
         """A slot for a cgroup that is there; `asker`'s at once. Raises CgroupNotFound or BpfError."""
         cgroup = Cgroup(self._mount / subject.path.lstrip("/"), self._mount)
         known = await self._standing(cgroup.id)
+        if asker:
+            await self.join(asker)
         if known:
             return self._give(known, asker)
         base = self._backend.ledger()
@@ -232,12 +268,23 @@ class Tracker:
         self._enter(tracked)
         return tracked
 
-    @staticmethod
-    def _give(tracked: Tracked, asker: Asker | None) -> Tracked:
+    def _give(self, tracked: Tracked, asker: Asker | None) -> Tracked:
         if asker:
             tracked.askers.add(asker)
+            self._want_denials(tracked, asker)
             asker.touched(tracked)
         return tracked
+
+    def _want_denials(self, tracked: Tracked, asker: Asker) -> None:
+        """From the first asker that wants them on."""
+        if tracked.denials or not asker.wants_denials(tracked.subject):
+            return
+        began = tracked.reading.epoch if tracked.reading else self._backend.read(tracked.target).epoch
+        tracked.denials = True
+        tracked.denials_late = not self._looking or began < self._looking_since
+        tracked.changed()
+        for each in tracked.askers:
+            each.touched(tracked)
 
     def _meet(self, identity: int) -> Tracked | None:
         """The slot that the kernel side made for a cgroup, if the event of that was not read yet."""
@@ -319,6 +366,7 @@ class Tracker:
             tracked = self._new(target, state.base if state else Ledger())
             if state:
                 tracked.late = tracked.late or state.late
+                tracked.denials, tracked.denials_late = state.denials, state.denials_late
                 self._recall(tracked, state)
             self._enter(tracked)
             if state is None and everything.counts:
@@ -327,6 +375,7 @@ class Tracker:
     def restored(self) -> None:
         """All askers of the last agent are there again: what has ended is handed on, the rest given back."""
         self._restoring = False
+        self._start(self._look_for_denials())  # also: no more, if nobody goes on with it
         for each in self.tracked():
             self._match(each)
             self._settle(each)
@@ -432,6 +481,7 @@ class Tracker:
         for asker in askers or self._askers:
             if asker not in tracked.askers and asker.wants(tracked.subject):
                 tracked.askers.add(asker)
+                self._want_denials(tracked, asker)
                 asker.touched(tracked)
 
     def _settle(self, tracked: Tracked) -> None:
@@ -549,6 +599,7 @@ class Tracker:
         causes = {
             "attached_late": int(tracked.late or reading.late),
             "identity_unknown": int(tracked.identified and tracked.unknown),
+            "denials_late": int(tracked.denials and tracked.denials_late),
         }
         container = tracked.subject.container
         return observe(
@@ -562,6 +613,7 @@ class Tracker:
             ended=ended,
             runtime=container.runtime if container else "",
             runtime_version=container.runtime_version if container else "",
+            denied=Denied() if tracked.denials else None,
         )
 
     # --- ends

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     """Returns the exit status."""
     say_to_stderr("recorder agent")
     settings = SOURCES.load(options)
-    budget = Budget(settings.memory)
+    budget = Budget(settings.memory, settings.denials)
     budget.check()
     if options.check:
         print(budget.explain())

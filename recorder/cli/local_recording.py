@@ -79,7 +79,7 @@ class LocalRecording:
     ) -> None:
         self.loader = loader
         """As it was asked for; once it was `auto`'s to choose, which one it took, and why."""
-        self._denials = denials
+        self.denials = denials
         self._accesses = accesses
         self._chosen = chosen
         self._endpoint = endpoint
@@ -106,6 +106,10 @@ class LocalRecording:
     def wants(self, subject: Subject) -> bool:
         """As the target."""
         return self._target.wants(subject)
+
+    def wants_denials(self, subject: Subject) -> bool:
+        """Of all that it has, or of nothing."""
+        return self.denials
 
     def recordings(self, subject: Subject) -> tuple[str, ...]:
         """None: it is no plan."""
@@ -161,6 +165,7 @@ class LocalRecording:
                     self._backend, self._index, None, use, node=node_name(), mount=self._mount
                 )
                 async with _running(self._tracker.run()):
+                    await self._tracker.join(self)
                     self._watch(roots)
                     await self._begin(cgroups)
                     await self._follow(deadline)
@@ -170,7 +175,7 @@ class LocalRecording:
         return self._record(())
 
     def _bounds(self, memory: MemorySettings) -> Bounds:
-        return replace(bounds_of(memory), denials=self._denials, accesses=self._accesses)
+        return replace(bounds_of(memory), denials=self.denials, accesses=self._accesses)
 
     def _record(self, running: Iterable[Observation]) -> Record:
         seen = (*self._ended, *running)

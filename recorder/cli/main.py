@@ -14,6 +14,7 @@ from recorder.cli import (
     collector,
     containers,
     profile,
+    profile_update,
     record,
     records,
     serve,
@@ -36,6 +37,7 @@ def parser(asked: str = "agent") -> Parser:
     agent.add_parser(commands, flags=asked == "agent")
     record.add_parser(commands)
     profile.add_parser(commands)
+    profile_update.add_parser(commands)
     check.add_parser(commands)
     capture.add_parser(commands)
     containers.add_parser(commands)
@@ -49,6 +51,8 @@ def parser(asked: str = "agent") -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status; see recorder.cli.status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:2] == ["profile", "update"]:  # a record of that name is ./update
+        arguments[:2] = ["profile update"]
     recording = arguments[:1] in (["record"], ["capture"])
     try:
         options = parser(arguments[0] if arguments else "").parse_args(arguments)

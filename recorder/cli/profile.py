@@ -26,7 +26,7 @@ def add_parser(commands: Commands) -> None:
         "profile",
         help="make a profile from records",
         description="Join records (made by: recorder record -f record), also of several runs, machines and "
-        "architectures, and write the profile that covers them all.",
+        "architectures, and write the profile that covers them all. See also: recorder profile update.",
     )
     add_options(parser)
     parser.add_argument("records", nargs="+", metavar="RECORD", help="a file; - is stdin")
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     check_options(options)
     record = Record()
     for path in options.records:
-        record = record.join(_read(path))
+        record = record.join(read_record(path))
     names = [each.identity.name for each in record.observations]
     runtimes = {(each.provenance.runtime, each.provenance.runtime_version) for each in record.observations}
     base = resolve_base(options.base, *(runtimes.pop() if len(runtimes) == 1 else ("", "")))
@@ -46,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _read(path: str) -> Record:
+def read_record(path: str) -> Record:
+    """A record from a file, or from stdin. Raises InvalidRecord."""
     from recorder.model.wire import from_json
 
     try:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from recorder.agent.denied import Denied
 from recorder.agent.observation import node_name, observe
 from recorder.kernel.backend import SlotBackend, Target
 from recorder.kernel.bitmap import call_of
 from recorder.kernel.layout import EventKind
 from recorder.kernel.ring import OUTCOMES
+from recorder.model.kind import Kind
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import (
@@ -77,5 +79,6 @@ class Recording:
             ledger=ledger + Ledger({"attached_late": int(self.late)}),
             sights=self._sights,
             ended=True,
+            denied=Denied() if Kind.DENIALS in reading.kinds else None,
         )
         return Record((observation,))

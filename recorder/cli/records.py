@@ -37,7 +37,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="of each call which containers made it, and who first, and when",
+        help="of each call which containers made it, and who first, and when; and what was denied",
     )
     parser.add_argument(
         "--json",
@@ -127,6 +127,7 @@ def _print_rows(seen: SeenRecords) -> None:
 
 
 def _print_explained(seen: SeenRecords) -> None:
+    from recorder.cli import records_denied
     from recorder.cli.columns import print_table
     from recorder.cli.records_explain import HEAD, rows, title
 
@@ -137,6 +138,10 @@ def _print_explained(seen: SeenRecords) -> None:
         lines = list(rows(group))
         if lines:
             print_table(HEAD, lines)
+        denied = list(records_denied.rows(group))
+        if denied:
+            print("denied by AppArmor or SELinux, most frequent first:")
+            print_table(records_denied.HEAD, denied)
 
 
 async def _watch(

@@ -49,7 +49,7 @@ def rows(group: Group) -> Iterator[tuple[str, ...]]:
                 f"{len(call.seen)} of {total}",
                 utc(call.first[0]) if call.first else "",
                 escape_comm(call.first[1]) if call.first else "",
-                _containers(call.seen),
+                containers(call.seen),
             )
         )
     yield from sorted(lines)
@@ -78,7 +78,8 @@ def _wall(observation: Observation, sight: FirstSight) -> tuple[int, bytes] | No
     return (sight.time_ns + observation.wall_offset_ns, sight.comm)
 
 
-def _containers(seen: list[Observation]) -> str:
+def containers(seen: list[Observation]) -> str:
+    """Names of the first ones, and how many more there are."""
     names = sorted({container_name(each.identity) for each in seen})
     more = len(names) - MAX_CONTAINERS
     return ", ".join(names[:MAX_CONTAINERS]) + (f" and {more} more" if more > 0 else "")

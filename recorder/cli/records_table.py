@@ -31,7 +31,7 @@ def row(group: Group) -> tuple[str, ...]:
         str(len(counted)),
         str(sum(not each.ended for each in counted)),
         str(sum(map(len, record.calls(Phase.WORKLOAD).values()))),
-        str(sum(map(len, record.calls(Phase.WORKLOAD, Outcome.DENIED).values()))),
+        str(_denied(group)),
         escape(str(record.verdict)) if counted else "",
         _results(group),
         "; ".join(_notes(group)),
@@ -41,6 +41,12 @@ def row(group: Group) -> tuple[str, ...]:
 def recording_name(recording: pb.RecordingSummary) -> str:
     """Like `namespace/name`; the name alone outside of Kubernetes."""
     return "/".join(escape(part) for part in (recording.namespace, recording.name) if part)
+
+
+def _denied(group: Group) -> int:
+    """Different calls that a filter denied, and different denials of AppArmor and SELinux."""
+    calls = group.record.calls(Phase.WORKLOAD, Outcome.DENIED)
+    return sum(map(len, calls.values())) + len({key for each in group.counted for key in each.denials})
 
 
 def _results(group: Group) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """-f, -o, --base, --name, --threshold and --explain."""
+    """-f, -o, --base, --name, --threshold, --domain and --explain."""
     parser.add_argument(
         "-f",
         "--format",
@@ -26,7 +26,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FORMAT",
         help="seccomp: SeccompProfile YAML (default); oci: JSON for an OCI runtime; "
         "record: what was seen, as JSON; names: the workload's calls, one a line; of accesses: "
-        "apparmor: AppArmorProfile YAML; apparmor-text: what apparmor_parser loads",
+        "apparmor: AppArmorProfile YAML; apparmor-text: what apparmor_parser loads; of denials: "
+        "selinux: SelinuxProfile YAML; cil: SELinux's own language",
     )
     parser.add_argument("-o", "--output", default=STDOUT, metavar="FILE", help="default: -, which is stdout")
     parser.add_argument(
@@ -44,6 +45,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER=N",
         help="more than N names in a folder below FOLDER become a pattern (0: never); may be repeated; see "
         "docs/accesses.md for those that hold else",
+    )
+    parser.add_argument(
+        "--domain",
+        default="",
+        metavar="TYPE",
+        help="formats selinux and cil: the type of the processes (default: the one that they have)",
     )
     parser.add_argument(
         "--explain", action="store_true", help="say on stderr what each pattern for paths replaced, and why"
@@ -67,7 +74,7 @@ def check_options(options: argparse.Namespace) -> None:
 def emit(record: Record, options: argparse.Namespace, name: str, base: Base) -> None:
     """Writes the result, then says on stderr what it is. Raises InvalidProfile or OutputError."""
     if options.format in ACCESS_FORMATS:
-        text = access_profile(record, options.format, name, options.threshold, explain=options.explain)
+        text = access_profile(record, name, options)
     else:
         text = FORMATS[options.format](record, name, base)
     write_output(options.output, text)

@@ -98,6 +98,18 @@ METRICS: tuple[Described, ...] = (
         "Containers whose pods the platform was asked for.",
         {"confirmation": "`confirmed`, `refused`, `missing`"},
     ),
+    _metric(
+        "denials",
+        Type.GAUGE,
+        "Denials in the records of recordings that are kept, of the 50 most frequent sorts of each result; "
+        "of calls, which are not counted, the records that they are in. At most 1,000 series, the rest "
+        "under `other`.",
+        {
+            "namespace": "the recording's",
+            "kind": "`seccomp`, `apparmor`, `selinux`, `rest`",
+            "class": "the object's class as the module calls it; the system call",
+        },
+    ),
     _metric("events_waiting", Type.GAUGE, "Events that are not told yet."),
     _metric("events_dropped_total", Type.COUNTER, "Events for which there was no room to wait."),
     _metric(
@@ -228,6 +240,7 @@ def _of_publisher(publisher: PublisherFigures) -> dict[str, list[Row]]:
         "results_stopped": one(bool(publisher.problem)),
         "result_failures_total": one(publisher.failures),
         "confirmations_total": _by(decided),
+        "denials": list(publisher.denials),
         "events_waiting": one(publisher.events_waiting),
         "events_dropped_total": one(publisher.events_dropped),
     }

@@ -176,13 +176,16 @@ class AccessWatch:
     def missed(self) -> int:
         """Runs, for any target or none, that found no place to work in, or that the kernel skipped.
 
-        Where programs are attached twice, at most so many were missed by both.
+        Where programs are attached twice, those that both skipped: what the first skipped, less what
+        the second did meanwhile.
         """
-        missed = {name: program_info(self._libbpf, fd).missed for name, fd in self._programs.items()}
-        first = (name for name in missed if not name.endswith(AGAIN))
-        return int(self._counters[0].busy) + sum(
-            min(missed[name], missed.get(name + AGAIN, missed[name])) for name in first
+        skipped = sum(
+            program_info(self._libbpf, fd).missed
+            for name, fd in self._programs.items()
+            if not name.endswith(AGAIN)
         )
+        counters = self._counters[0]
+        return int(counters.busy) + max(0, skipped - counters.substituted)
 
     def close(self) -> None:
         """Detaches and frees all; may be repeated."""

@@ -8,7 +8,6 @@ nobody's (unattributed). Every denial says that it was found so.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +58,7 @@ class AuditMulticast:
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
         self._root = root_mount()
+        path_of(self._root.stat().st_ino)  # NotPermitted at once, and not when somebody is to be found
         if not _in_initial_network(proc):
             raise UnsupportedKernel(
                 "the kernel's audit is heard in the initial network namespace alone, and this is another: "
@@ -78,9 +78,7 @@ class AuditMulticast:
         """As AuditListener.take: one datagram."""
         try:
             datagram = self._socket.recv(_LARGEST)
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
+        except OSError:  # ENOBUFS: there was no room for one; whatever else it is, one is lost
             self._overruns += 1
             return
         message = AuditMessage.of(datagram)

@@ -72,6 +72,12 @@ class SlotBackend(Protocol):
     def see(self, target: Target, calls: Mapping[CallKey, Numbers]) -> None:
         """Calls of the workload that were in flight when the recording began count as well."""
 
+    def look_for_denied(self, wanted: bool) -> None:
+        """Whether the calls that seccomp filters deny are looked for, if it was loaded to be able to.
+
+        A call that began before the return, in a target of that time, is no denial.
+        """
+
     def targets(self) -> list[Target]:
         """All slots in use, ended ones that were not released yet included."""
 

@@ -203,6 +203,9 @@ class BccBackend:
     def _add_to(self, index: int, field: str) -> None:
         self._slots.store(index, field, getattr(self._slots[index], field) + 1)
 
+    def look_for_denied(self, wanted: bool) -> None:
+        """As Backend.look_for_denied: it never is able to."""
+
     def see(self, target: Target, calls: Mapping[CallKey, Numbers]) -> None:
         """As Backend.see."""
         if self._slots[target.slot].generation != target.generation:

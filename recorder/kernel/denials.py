@@ -155,7 +155,7 @@ class DenialWatch:
         self._known: dict[int, tuple[int, ...]] = {}
 
     def _open(self, name: str, opened: Callable[[], int], program: int) -> int:
-        return attach_event(self._libbpf, program, opened(), f"what {name} is for")
+        return attach_event(self._libbpf, program, opened(), f"the event of {name}")
 
     def _control(self, op: Op, *arguments: int) -> int:
         return run_control(self._libbpf, self._programs[self._spec.control], op, *arguments)
@@ -197,7 +197,7 @@ class DenialWatch:
             epoch=owner.begun_ns,
             scope=_SCOPES[OwnerScope(owner.scope)],
             dropped=owner.state == OwnerState.OWNER_DROPPED,
-            removed=bool(owner.removed),
+            removed=owner.removed == owner.cgroup_id,
         )
 
     def _indexes(self) -> dict[int, int]:
@@ -227,7 +227,7 @@ class DenialWatch:
             found = {number: tuple(each[index] for each in columns) for number, index in indexes.items()}
             fresh = {number for number, each in found.items() if self._known.get(number, _NEW) != each[:-1]}
             self._known = {number: each[:-1] for number, each in found.items()}
-            return frozenset(fresh | {number for number, each in found.items() if each[-1]})
+            return frozenset(fresh | {number for number, each in found.items() if each[-1] == number})
 
     def _ready(self, cgroup_ids: Iterable[int] | None = None) -> list[int]:
         used = min(self._counters.word(0, "used"), len(self._entries))

@@ -167,8 +167,9 @@ class Owner(ctypes.Structure):
         ("state", ctypes.c_uint32),
         ("scope", ctypes.c_uint32),
         ("entries", ctypes.c_uint32),
-        ("removed", ctypes.c_uint32),
+        ("padding", ctypes.c_uint32),
         ("begun_ns", ctypes.c_uint64),
+        ("removed", ctypes.c_uint64),
         ("numbers", Numbers),
     )
 

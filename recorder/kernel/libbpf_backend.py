@@ -25,8 +25,8 @@ _ATTEMPTS = 100
 class LibbpfBackend(LibbpfSlots):
     """See Backend for the methods. Attached while there is a target or a watched root, and not otherwise."""
 
-    def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None) -> None:
-        super().__init__(spec, adopt=adopt)
+    def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None, denied: bool = True) -> None:
+        super().__init__(spec, adopt=adopt, denied=denied)
         self._exchange = SharedValue(self._maps["exchange"], layout.Exchange)
         self._exchanging = threading.Lock()
 

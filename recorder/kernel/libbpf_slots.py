@@ -34,12 +34,13 @@ from recorder.model.record import CallKey
 class LibbpfSlots:
     """Loads (or, with `adopt`, takes over) the object of a spec; see SlotBackend for the methods.
 
-    Attached while there is something to record, and not otherwise.
+    Attached while there is something to record, and not otherwise. denied: whether denied calls
+    are looked for before `look_for_denied` says so; of what is adopted, as it was left.
     """
 
     loader = "libbpf"
 
-    def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None) -> None:
+    def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None, denied: bool = True) -> None:
         self._libbpf = Libbpf()
         self._spec = spec
         # What is attached belongs to what is in use: no other thread may change the one in between.
@@ -56,6 +57,8 @@ class LibbpfSlots:
         openers = {name: functools.partial(self._attach_event, number) for name, number in events.items()}
         folder = adopt / pins.LINKS if adopt else None
         self._links = Links(self._libbpf, self._programs, spec.attach, folder, openers)
+        if spec.denied and not denied and not self._links.attached(spec.denied):
+            self._links.want(spec.denied, False)
         self._slots = SharedArray(self._maps["slots"], layout.Slot, spec.bounds.slots + 1)
         self._counters = SharedArray(self._maps["counters"], layout.Counters, 1)
         entries = spec.max_entries["denials"]
@@ -161,6 +164,15 @@ class LibbpfSlots:
             except BpfError:
                 self._detach_if_unused()
                 raise
+
+    def look_for_denied(self, wanted: bool) -> None:
+        """As SlotBackend.look_for_denied."""
+        if not self._spec.denied:
+            return
+        with self._lock:
+            self._links.want(self._spec.denied, wanted)
+            if wanted and self._in_use():
+                self._links.attach()
 
     def _in_use(self) -> bool:
         return bool(self.targets())

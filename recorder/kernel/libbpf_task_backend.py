@@ -27,8 +27,8 @@ class LibbpfTaskBackend(LibbpfSlots):
     goes through the tasks that this one can see.
     """
 
-    def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None) -> None:
-        super().__init__(spec, adopt=adopt)
+    def __init__(self, spec: ObjectSpec, *, adopt: Path | None = None, denied: bool = True) -> None:
+        super().__init__(spec, adopt=adopt, denied=denied)
         self._state = SharedValue(self._maps["walk"], Walk)
         self._elsewhere: dict[Target, int] = {}
         for target in self.targets():

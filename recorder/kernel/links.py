@@ -39,6 +39,7 @@ class Links:
         self._folder = folder
         self._openers = openers or {}
         self._fds: dict[str, int] = {}
+        self._unwanted: set[str] = set()
         if folder:
             self._adopt(folder)
 
@@ -53,11 +54,23 @@ class Links:
         """Whether at least one is attached."""
         return bool(self._fds)
 
+    def attached(self, name: str) -> bool:
+        """Whether this program is."""
+        return name in self._fds
+
+    def want(self, name: str, wanted: bool) -> None:
+        """Whether `attach` attaches this program; one that is not wanted any more is detached."""
+        if wanted:
+            self._unwanted.discard(name)
+        else:
+            self._unwanted.add(name)
+            self._detach(name)
+
     def attach(self) -> None:
-        """Attaches what is not attached yet; what cannot be leaves nothing new. Raises BpfLoadError."""
+        """Attaches what is wanted and is not yet; of what cannot be nothing stays. Raises BpfLoadError."""
         try:
             for name in self._order:
-                if name not in self._fds:
+                if name not in self._fds and name not in self._unwanted:
                     self._attach(name)
         except BpfLoadError:
             self.detach()
@@ -88,12 +101,15 @@ class Links:
     def detach(self) -> None:
         """Ends them all, pinned or not; may be repeated."""
         for name in reversed(self._order):
-            fd = self._fds.pop(name, None)
-            if fd is None:
-                continue
-            if self._folder:
-                (self._folder / name).unlink(missing_ok=True)
-            os.close(fd)
+            self._detach(name)
+
+    def _detach(self, name: str) -> None:
+        fd = self._fds.pop(name, None)
+        if fd is None:
+            return
+        if self._folder:
+            (self._folder / name).unlink(missing_ok=True)
+        os.close(fd)
 
     def close(self) -> None:
         """Forgets them: those that are pinned go on, the others end."""

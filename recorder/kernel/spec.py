@@ -153,7 +153,8 @@ class ObjectSpec:
     max_entries: by map; constants: by name of a __u32 in .rodata; attach: programs in the
     order of attaching (detached in the reverse order); events: of those that belong to a
     classic tracepoint, its name as group/event; unused: programs that are not loaded;
-    walk: a program that is read like a file, "" if there is none; structs and enums: those
+    walk: a program that is read like a file, "" if there is none; denied: of those to attach, the
+    one that looks for denied calls, "" if there is none; structs and enums: those
     that are compared with the object's type information.
     """
 
@@ -166,6 +167,7 @@ class ObjectSpec:
     unused: tuple[str, ...]
     bounds: Bounds | TaskBounds = field(repr=False)
     walk: str = ""
+    denied: str = ""
     structs: Mapping[str, type[ctypes.Structure]] = field(default_factory=lambda: layout.STRUCTS, repr=False)
     enums: Mapping[str, type[IntEnum]] = field(default_factory=lambda: layout.ENUMS, repr=False)
 
@@ -241,6 +243,7 @@ def syscalls_spec(bounds: Bounds, path: Path | None = None, *, preemptible: bool
         events=attached,
         unused=unused,
         bounds=bounds,
+        denied=used[-1] if bounds.denials else "",
     )
 
 
@@ -278,6 +281,7 @@ def tasks_spec(
         unused=unused,
         bounds=bounds,
         walk="walk_tasks",
+        denied=used[-1] if bounds.denials else "",
         structs=layout.TASK_STRUCTS,
         enums=layout.TASK_ENUMS,
     )

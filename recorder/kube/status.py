@@ -97,7 +97,8 @@ class Statuses:
         if "conditions" not in (answer.get("status") or {}):  # SPO's CRD: pruned
             text = json.dumps(body, sort_keys=True, separators=(",", ":"))
             if len(text) > _MAX_ANNOTATION:
-                brief = {**body, "results": f"{len(body['results'])}, too many for an annotation"}
+                long = [each for each in ("results", "denials") if body.get(each)]
+                brief = {**body, **{each: f"{len(body[each])}, too many for an annotation" for each in long}}
                 text = json.dumps(brief, sort_keys=True, separators=(",", ":"))
             note = {"metadata": {"uid": name.uid, "annotations": {STATUS: text}}}
             await self._patch(ProfileRecording, name, note, PatchType.MERGE)

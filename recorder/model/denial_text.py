@@ -42,6 +42,7 @@ REST: Final = "rest"
 
 _MAX_WORD: Final = 64
 _MAX_NAME: Final = 253
+_MAX_ACTION: Final = 253
 Details = AppArmorDenial | SelinuxDenial | None
 
 
@@ -149,7 +150,7 @@ def _apparmor(verdict: str, details: AppArmorDenial, notes: tuple[str, ...]) -> 
         APPARMOR,
         verdict,
         _shown_word(details.object_class),
-        f"{operation}({','.join(map(_shown_word, masks))})" if masks else operation,
+        _action(operation, masks),
         " ".join(_apparmor_object(details)),
         subject,
         (*info, *notes),
@@ -182,7 +183,7 @@ def _selinux(verdict: str, details: SelinuxDenial, notes: tuple[str, ...]) -> De
         SELINUX,
         verdict,
         kind,
-        f"{kind}({','.join(map(_shown_word, details.permissions))})",
+        _action(kind, details.permissions),
         " ".join(
             [
                 *capability,
@@ -194,6 +195,11 @@ def _selinux(verdict: str, details: SelinuxDenial, notes: tuple[str, ...]) -> De
         shown(details.source),
         notes,
     )
+
+
+def _action(name: str, words: Collection[str]) -> str:
+    whole = f"{name}({','.join(map(_shown_word, words))})" if words else name
+    return whole if len(whole) <= _MAX_ACTION else f"{whole[: _MAX_ACTION - 1]}…"
 
 
 def _socket(family: str | None, kind: str | None, port: int | None) -> Iterator[str]:

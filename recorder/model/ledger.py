@@ -154,7 +154,7 @@ CAUSES: Mapping[str, Cause] = _table(
         Cause(
             "domain_enforcing",
             Severity.LOSS,
-            "SELinux enforced its policy while it was recorded: what would have come after a denial is missing",
+            "SELinux enforced its policy meanwhile: what would have come after a denial is missing",
             "set a permissive type in the pod (seLinuxOptions.type), and record again",
         ),
         Cause(
@@ -181,6 +181,19 @@ CAUSES: Mapping[str, Cause] = _table(
             Severity.NOTE,
             "calls of a task whose joining was not settled when they were read count as workload",
             "none is needed: the workload may hold some calls of the set-up",
+        ),
+        Cause(
+            "denials_unwatched",
+            Severity.NOTE,
+            "denials were asked for, and a part of them was not looked for: of seccomp filters, or of"
+            " AppArmor and SELinux; provenance.denials says whose were",
+            "see recorder check, or the agent's log, for the reason",
+        ),
+        Cause(
+            "denials_late",
+            Severity.NOTE,
+            "denials were asked for after the recording had begun: earlier ones are missing",
+            "ask for denials from the beginning",
         ),
         Cause(
             "denials_full",

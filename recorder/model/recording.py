@@ -51,7 +51,7 @@ class Recording:
 
     generation: rises with each edit of the spec. disable: `spec.disableProfileAfterRecording`.
     beside: another recorder works in this cluster, so partial profiles are not published and
-    the status goes to Events as well.
+    the status goes to Events as well. denials: what filters, AppArmor and SELinux deny is looked for too.
     """
 
     name: RecordingName
@@ -63,6 +63,7 @@ class Recording:
     disable: bool = False
     generation: int = 0
     beside: bool = False
+    denials: bool = False
 
     @property
     def id(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from recorder.model.recording import ProfileKind
 
-__all__ = ["Condition", "RecordingEvent", "RecordingStatus", "ResultStatus"]
+__all__ = ["Condition", "DenialStatus", "RecordingEvent", "RecordingStatus", "ResultStatus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,35 @@ class ResultStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class DenialStatus:
+    """What a container was denied, whatever the object was.
+
+    kind: seccomp, apparmor, selinux; or rest. what: a call's name, or an operation with its permissions.
+    count: how often; 0 for calls, which nobody counts. records: in how many records it was seen.
+    """
+
+    container: str
+    kind: str
+    verdict: str
+    what: str
+    count: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingStatus:
-    """All of it. `active_workloads`: pods (else containers) that are recorded now, sorted, bounded."""
+    """All of it. `active_workloads`: pods (else containers) that are recorded now, sorted, bounded.
+
+    denials: by container, the most frequent first, bounded; denials_omitted: how many more there are.
+    """
 
     observed_generation: int
     conditions: tuple[Condition, ...]
     active_workloads: tuple[str, ...] = ()
     results: tuple[ResultStatus, ...] = ()
     ledger: Mapping[str, int] = field(default_factory=dict, hash=False)
+    denials: tuple[DenialStatus, ...] = ()
+    denials_omitted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ from typing import Final
 
 from recorder.model.errors import InvalidProfile
 from recorder.profiles.apparmor_rules import AppArmorRules
-from recorder.profiles.glob import ONE, Glob, Token, Wild, literal
+from recorder.profiles.glob import DEEP, ONE, PID, STAR, Glob, Token, Wild, literal
 from recorder.profiles.label import is_object_name
 from recorder.profiles.path_tree import PathRule, Permission
 
-__all__ = ["INSTALLABLE", "AppArmorProfile", "abstract_profile", "plain_text"]
+__all__ = ["INSTALLABLE", "AppArmorProfile", "abstract_profile", "plain_glob", "plain_text", "shown"]
+__all__ += ["unsayable"]
 
 INSTALLABLE: Final = re.compile(r"^(?:/[a-zA-Z0-9_./*?+@{} -]*)$")
 """What an installer takes as a path, less its exception for ptrace."""
@@ -69,14 +70,14 @@ def abstract_profile(rules: AppArmorRules, name: str) -> AppArmorProfile:
             f"profile {name} would allow nothing: the record has no access of the workload; record it with"
             " --kind accesses, and begin before the workload starts"
         )
-    warnings = _unsayable(rules)
+    warnings = unsayable(rules)
     paths = _linked(rules, warnings)
     paths = _apart(paths, warnings)
     lists: dict[str, set[str]] = {each: set() for each in _LISTS}
     for rule in paths:
         text = plain_text(rule.glob)
         if text is None:
-            warnings.add(f"{_shown(rule.glob)}: the installer takes no such path")
+            warnings.add(f"{shown(rule.glob)}: the installer takes no such path")
             continue
         if _refused(rule.glob):
             warnings.add(f"{text}: stands for a name with characters that the installer refuses")
@@ -124,6 +125,19 @@ def plain_text(glob: Glob) -> str | None:
     return text if INSTALLABLE.fullmatch(text) and "/../" not in text else None
 
 
+def plain_glob(text: str) -> Glob:
+    """Return what a path of an object stands for: `*`, `**`, `?` and `@{pid}` are its wildcards."""
+    tokens: list[Token] = []
+    for each in _WILD.split(text):
+        wild = _WILDS.get(each)
+        tokens += [wild] if wild else list(each.encode("utf-8", "surrogateescape"))
+    return Glob(tuple(tokens))
+
+
+_WILD: Final = re.compile(r"(\*\*|\*|\?|@\{pid\})")
+_WILDS: Final[Mapping[str, Wild]] = {each.text: each for each in (DEEP, STAR, ONE, PID)}
+
+
 def _plain(token: Token) -> str:
     if isinstance(token, Wild):
         return token.plain
@@ -156,7 +170,7 @@ def _linked(rules: AppArmorRules, warnings: set[str]) -> list[PathRule]:
             n = next(n for n, rule in enumerate(paths) if rule.glob == link.target)
             paths[n] = replace(paths[n], permissions=paths[n].permissions | needed)
             warnings.add(
-                f"{_shown(link.target)}: may be read and written, since a hard link to it is made, which the"
+                f"{shown(link.target)}: may be read and written, since a hard link to it is made, which the"
                 " abstract form can say in no other way"
             )
     return paths
@@ -175,7 +189,7 @@ def _apart(rules: Sequence[PathRule], warnings: set[str]) -> list[PathRule]:
                 PathRule(literal(path), rule.permissions, (path,), rule.sources) for path in rule.paths
             ]
             warnings.add(
-                f"{_shown(rule.glob)}: is listed path by path, since the abstract form would deny"
+                f"{shown(rule.glob)}: is listed path by path, since the abstract form would deny"
                 f" {_words(denied)} also where another path needs it"
             )
         else:
@@ -185,7 +199,7 @@ def _apart(rules: Sequence[PathRule], warnings: set[str]) -> list[PathRule]:
         if denied and _clashes(rule, denied, settled):
             settled[n] = replace(rule, permissions=rule.permissions | Permission.READ | Permission.WRITE)
             warnings.add(
-                f"{_shown(rule.glob)}: may be read and written, since the abstract form would deny"
+                f"{shown(rule.glob)}: may be read and written, since the abstract form would deny"
                 f" {_words(denied)} also where another path needs it"
             )
     return settled
@@ -216,7 +230,7 @@ def _words(permissions: Permission) -> str:
     return "writing" if permissions & Permission.WRITE else "reading"
 
 
-def _unsayable(rules: AppArmorRules) -> set[str]:
+def unsayable(rules: AppArmorRules) -> set[str]:
     """Return what the workload does and the abstract form has no field for."""
     found = set(rules.left_out)
     for there, what in (
@@ -241,6 +255,7 @@ def _unsayable(rules: AppArmorRules) -> set[str]:
     return found
 
 
-def _shown(glob: Glob) -> str:
+def shown(glob: Glob) -> str:
+    """Return a pattern for a person: ASCII, at most 200 characters."""
     text = "".join(each.text if isinstance(each, Wild) else chr(each) for each in glob.tokens)
     return text.encode("ascii", "backslashreplace").decode()[:200]

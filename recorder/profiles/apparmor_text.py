@@ -6,7 +6,8 @@ policy without the abi of AppArmor 4 is not asked about them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from recorder.model.access import (
@@ -23,11 +24,12 @@ from recorder.profiles.apparmor_rules import AppArmorRules
 from recorder.profiles.glob import Glob, Token
 from recorder.profiles.path_tree import PathRule, Permission
 
-__all__ = ["FLAGS", "glob_text", "path_rule_text", "quoted", "to_text"]
+__all__ = ["FLAGS", "comments", "glob_text", "path_rule_text", "quoted", "rule_lines", "to_text"]
 
 FLAGS: Final = ("attach_disconnected", "mediate_deleted")
 """The flags of every profile: those that Kubernetes' installer of AppArmorProfile objects sets, too."""
 
+EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 _LETTERS: Final = (
     (Permission.READ, "r"),
     (Permission.WRITE, "w"),
@@ -48,13 +50,22 @@ _PROPAGATIONS: Final = {0x20000: "unbindable", 0x40000: "private", 0x80000: "sla
 _NO_OPTION: Final = 0x8000  # MS_SILENT: mount rules do not look at it
 
 
-def to_text(rules: AppArmorRules, name: str, *, complain: bool = False, base: bool = True) -> str:
+def to_text(
+    rules: AppArmorRules,
+    name: str,
+    *,
+    about: Mapping[str, str] = EMPTY,
+    complain: bool = False,
+    base: bool = True,
+) -> str:
     """Return a profile's text, ASCII: the same rules give the same bytes.
 
-    base: it includes abstractions/base, which every program with a C library needs some of.
+    about: how it came to be, as comments; base: it includes abstractions/base, which every program
+    with a C library needs some of.
     """
     flags = (*FLAGS, "complain") if complain else FLAGS
     lines = [
+        *comments(about),
         "include <tunables/global>",
         "",
         f"profile {name} flags=({','.join(flags)}) {{",
@@ -65,10 +76,29 @@ def to_text(rules: AppArmorRules, name: str, *, complain: bool = False, base: bo
     return "\n".join(lines) + "\n"
 
 
+def comments(about: Mapping[str, str]) -> Iterator[str]:
+    """Yield a comment for each value that is not empty; texts may come from other machines."""
+    for key, value in sorted(about.items()):
+        if value:
+            yield f"# {key}: {quoted(value.encode())[1:-1]}"
+
+
+def rule_lines(rules: AppArmorRules) -> tuple[str, ...]:
+    """Return the rules alone, a line each, without indent."""
+    return tuple(line for block in _blocks(rules) for line in block)
+
+
 def _rules(rules: AppArmorRules) -> Iterator[str]:
     yield "# who starts a container may end it"
     yield "signal (receive) peer=unconfined,"
-    for block in (
+    for block in _blocks(rules):
+        if block:
+            yield ""
+            yield from block
+
+
+def _blocks(rules: AppArmorRules) -> tuple[list[str], ...]:
+    return (
         [f"capability {each}," for each in rules.capabilities],
         [f"network {each.family} {each.type}," for each in rules.networks],
         list(_unix(rules)),
@@ -79,10 +109,7 @@ def _rules(rules: AppArmorRules) -> Iterator[str]:
         [f"link {glob_text(each.name)} -> {glob_text(each.target)}," for each in rules.links],
         list(_newer(rules)),
         [f"# not in here: {quoted(each.encode())[1:-1]}" for each in rules.left_out],
-    ):
-        if block:
-            yield ""
-            yield from block
+    )
 
 
 def _paths(rules: AppArmorRules) -> Iterator[str]:

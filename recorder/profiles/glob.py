@@ -112,12 +112,10 @@ class Glob:
 
     def covers(self, other: Glob) -> bool:
         """Whether every path of the other is one of this."""
-        path = other.literal
-        if path is not None:
-            return self.matches(path)
         if not other.prefix.startswith(self.prefix):
             return False
-        return _covers(self, other)
+        path = other.literal
+        return self.matches(path) if path is not None else _covers(self, other)
 
     def overlaps(self, other: Glob) -> bool:
         """Whether there is a path that both stand for."""

@@ -10,7 +10,7 @@ else is widened; each time is kept with its reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntFlag
 from types import MappingProxyType
 from typing import Final
@@ -165,7 +165,7 @@ class _Node:
 def path_rules(
     used: Iterable[UsedPath], thresholds: Thresholds = THRESHOLDS, maximum: int = MAX_RULES
 ) -> tuple[PathRule, ...]:
-    """Return rules that allow each path what was done with it, sorted by pattern.
+    """Return rules that allow each path what was done with it, sorted by pattern; none is in another.
 
     Not more than `maximum`, if folders that have a threshold can be united so far.
     """
@@ -294,7 +294,34 @@ def _rules(root: _Node) -> tuple[PathRule, ...]:
         )
         for names, leaf in _walk(root, ())
     ]
-    return tuple(sorted(found, key=lambda each: (*_order(each.glob.tokens), each.permissions)))
+    found.sort(key=lambda each: _order(each.glob.tokens))
+    return tuple(_without_covered(found))
+
+
+def _without_covered(rules: list[PathRule]) -> list[PathRule]:
+    """Leave out a rule of which another's pattern has every path and every permission."""
+    wide = [n for n, rule in enumerate(rules) if rule.glob.wild]
+    kept = dict(enumerate(rules))
+    for n, rule in enumerate(rules):
+        by = next(
+            (
+                other
+                for other in wide
+                if other != n
+                and other in kept
+                and not rule.permissions & ~rules[other].permissions
+                and rules[other].glob.covers(rule.glob)
+            ),
+            None,
+        )
+        if by is not None:
+            gone = kept.pop(n)
+            kept[by] = replace(
+                kept[by],
+                paths=tuple(sorted({*kept[by].paths, *gone.paths})),
+                sources=kept[by].sources | gone.sources,
+            )
+    return list(kept.values())
 
 
 def _walk(node: _Node, above: tuple[_Name, ...]) -> Iterator[tuple[tuple[_Name, ...], _Leaf]]:

@@ -11,17 +11,21 @@ from collections.abc import Mapping
 from typing import Final
 
 from recorder.model.errors import InvalidProfile, InvalidRecording
+from recorder.model.kind import Kind
 from recorder.model.recording import Means, MergeStrategy, ProfileKind, Recording, RecordingName
 from recorder.model.selector import LabelSelector, Requirement
+from recorder.profiles.annotations import PREFIX
 from recorder.profiles.api_group import GROUP
 from recorder.profiles.fields import Fields
 from recorder.profiles.label import MAX_LABEL, is_object_name
 from recorder.profiles.strict_yaml import NotYamlError, load_yaml
 
-__all__ = ["API_VERSIONS", "KIND", "recording_of", "recording_yaml"]
+__all__ = ["API_VERSIONS", "KIND", "KINDS", "recording_of", "recording_yaml"]
 
 API_VERSIONS: Final = (f"{GROUP}/v1", f"{GROUP}/v1alpha1")
 KIND: Final = "ProfileRecording"
+KINDS: Final = f"{PREFIX}/kinds"
+"""The annotation that says what is looked for besides calls: `denials`. The API has no field for it."""
 
 _MEANS: Final = {**{each.value: each for each in Means}, "bpf": Means.BPF, "logs": Means.LOGS}
 _MERGES: Final = {
@@ -29,6 +33,7 @@ _MERGES: Final = {
     "none": MergeStrategy.NONE,
     "containers": MergeStrategy.CONTAINERS,
 }
+_KINDS: Final = {each.value: each for each in (Kind.SYSCALLS, Kind.DENIALS)}
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -83,6 +88,7 @@ def _recording(value: dict[str, object], uid: str | None, beside: bool, strict: 
         disable=_flag(spec, value["spec"], "disableProfileAfterRecording"),
         generation=metadata.integer("generation", 2**63 - 1, 0),
         beside=beside,
+        denials=Kind.DENIALS in _kinds(metadata),
     )
     if strict:
         spec.end()
@@ -106,6 +112,20 @@ def _name(metadata: Fields, uid: str | None) -> RecordingName:
         )
     own = metadata.text("uid", default="")
     return RecordingName(namespace, name, own if uid is None else uid)
+
+
+def _kinds(metadata: Fields) -> frozenset[Kind]:
+    """Those of the annotation; a word that is not known is refused, since it may be a newer recorder's."""
+    kinds = set()
+    for word in metadata.table("annotations").get(KINDS, "").split(","):
+        name = word.strip()
+        if name and name not in _KINDS:
+            raise InvalidRecording(
+                f"{metadata.at('annotations')}[{KINDS}]: {name[:40]!r} is none of {', '.join(_KINDS)};"
+                " separate several by commas"
+            )
+        kinds |= {_KINDS[name]} if name else set()
+    return frozenset(kinds)
 
 
 def _selector(fields: Fields, strict: bool) -> LabelSelector:

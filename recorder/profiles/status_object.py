@@ -40,7 +40,26 @@ def status_object(status: RecordingStatus, before: Mapping[str, Any], now: str) 
             for each in status.results
         ],
         "ledger": [{"cause": cause, "count": count} for cause, count in sorted(status.ledger.items())],
+        **_denials(status, before),
     }
+
+
+def _denials(status: RecordingStatus, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Nothing at all where nothing was denied; a list that is empty where one was there before."""
+    if not (status.denials or status.denials_omitted or before.get("denials")):
+        return {}
+    told = [
+        {
+            "container": each.container,
+            "kind": each.kind,
+            "verdict": each.verdict,
+            "what": each.what,
+            **({"count": each.count} if each.count else {}),
+            "records": each.records,
+        }
+        for each in status.denials
+    ]
+    return {"denials": told, "denialsOmitted": status.denials_omitted}
 
 
 def _condition(each: Condition, before: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def _cgroup(path: str) -> Iterator[FieldError]:
 
 
 def _kinds(request: pb.CaptureRequest) -> Iterator[FieldError]:
-    known = {pb.KIND_SYSCALLS}
+    known = {number for number in pb.Kind.values() if number != pb.KIND_UNSPECIFIED}
     if len(request.kinds) > MAX_KINDS:
         yield FieldError(
             "kinds", f"has {len(request.kinds)} entries", f"at most {MAX_KINDS} are allowed; say each once"

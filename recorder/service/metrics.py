@@ -1,7 +1,7 @@
 """A page of metrics in Prometheus' text format, made from a service's figures when it is asked for.
 
 A table of `Described` says what there is, for the page and for docs/metrics.md. Every label has few
-values that are known in advance: nothing that comes from outside is one.
+values that are known in advance; where they come from outside, `recorder.service.series` bounds them.
 """
 
 from __future__ import annotations

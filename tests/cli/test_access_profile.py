@@ -7,7 +7,11 @@ import yaml
 
 from recorder.model.record import Identity, Observation, Record, Source
 from recorder.model.wire import to_json
+from recorder.profiles.apparmor_profile import AppArmorProfile
+from recorder.profiles.apparmor_yaml import to_yaml
 from tests.unit.profiles.accessed import files
+from tests.unit.profiles.test_completion import FIVE
+from tests.unit.profiles.test_completion import record as denied
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +32,8 @@ def test_text_loads(recorder_cli, record):
     done = recorder_cli.run("profile", "-f", "apparmor-text", record)
     assert done.returncode == 0, done.stderr
     assert b'"/bin/sh" ix,  # 2 of 2' in done.stdout
+    assert b"# verdict: complete\n" in done.stdout
+    assert b"# policy: abstractions/base; libraries as they were mapped\n" in done.stdout
     command = ["apparmor_parser", "-Q", "-K", "--skip-kernel-load", "-N"]
     assert subprocess.run(command, input=done.stdout, capture_output=True, check=True).stdout == b"web\n"
 
@@ -56,3 +62,31 @@ def test_a_record_without_accesses_is_refused(recorder_cli, tmp_path):
     done = recorder_cli.run("profile", "-f", "apparmor-text", "--name", "x", path)
     assert done.returncode == 2
     assert b"--kind accesses" in done.stderr
+
+
+def test_update_shows_what_it_adds_and_writes_it(recorder_cli, tmp_path):
+    """The file is replaced; a second time there is nothing to add."""
+    profile, path = tmp_path / "web.yaml", tmp_path / "record.json"
+    profile.write_text(to_yaml(AppArmorProfile("web", executables=("/bin/sh",))))
+    path.write_text(to_json(denied(*FIVE)))
+    done = recorder_cli.run("profile", "update", profile, "--from", path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.decode().splitlines()
+    assert len([line for line in lines if line.startswith("+ ")]) == 5
+    abstract = yaml.safe_load(profile.read_text())["spec"]["abstract"]
+    assert abstract["executable"] == {"allowedExecutables": ["/bin/date", "/bin/sh"]}
+    written = profile.read_bytes()
+    again = recorder_cli.run("profile", "update", profile, "--from", path)
+    assert b"recorder: nothing to add" in again.stderr
+    assert profile.read_bytes() == written
+
+
+def test_update_refuses_a_record_of_another_profile(recorder_cli, tmp_path):
+    """And leaves the file as it is."""
+    profile, path = tmp_path / "db.txt", tmp_path / "record.json"
+    profile.write_text("profile db {\n}\n")
+    path.write_text(to_json(denied(*FIVE)))
+    done = recorder_cli.run("profile", "update", profile, "--from", path, "-o", tmp_path / "out")
+    assert done.returncode == 2
+    assert b"recorder: INVALID_RECORD: the record is of other profiles (web)" in done.stderr
+    assert not (tmp_path / "out").exists()

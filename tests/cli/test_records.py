@@ -24,11 +24,13 @@ from recorder.model.record import (
     Source,
 )
 from recorder.model.recording import ProfileKind
+from recorder.model.wire import from_observation
 from recorder.rpc.v1 import collector_pb2 as pb
 from tests.collector.ground import Certificates, FakeReviewer
 from tests.collector.memory_store import MemoryStore
 from tests.collector.platform import FakePlatform, recording
 from tests.collector.serving import serving
+from tests.denials_given import apparmor, counted, selinux
 from tests.unit.rpc.certificates import Authority
 
 HEAD = ["RECORDING", "CONTAINER", "RECORDS", "RUNNING", "CALLS", "DENIED", "VERDICT", "RESULTS", "NOTES"]
@@ -175,6 +177,48 @@ def test_explain_of_denied_calls_and_of_nothing(recorder_cli, collector):
     blog, later, _ = done.stdout.decode().split("\n\n")
     assert ["write", "x86_64", "denied"] in [line.split()[:3] for line in blog.splitlines()]
     assert later == "shop/later: 0 records, verdict complete"
+
+
+def with_denials(collector):
+    """Two containers of the shop that were denied the same; of one the name holds what breaks lines."""
+    for number, count in ((1, 2), (2, 5)):
+        found = {
+            apparmor(): counted(count, number * SECOND, 9 * SECOND),
+            selinux(HOSTILE.encode()): counted(),
+        }
+        one = seen(number, {X86: [0]}, denials=found)
+        collector.do(lambda made, one=one: made.store._put(Incoming(one, (SHOP.id,))))
+
+
+def test_explain_of_denials(recorder_cli, collector):
+    """Each once, with the sum of its counts, who was denied it first and when; in the table their number."""
+    with_denials(collector)
+    done = recorder_cli.run("records", "web", "--explain", "--collector", collector.unix)
+    lines = stripped(table(done))
+    at = lines.index(["denied by AppArmor or SELinux, most frequent first:"])
+    assert lines[at + 1] == [
+        *("BY", "VERDICT", "COUNT", "WHAT", "OBJECT", "OF", "SEEN IN", "FIRST SEEN", "TASK", "CONTAINERS"),
+        "NOTES",
+    ]
+    assert lines[at + 2] == [
+        *("apparmor", "denied", "7", "open(write)", "/etc/shadow", "docker-default", "2 of 2"),
+        *("2023-11-14T22:13:22Z", "cat", "shop/web-1/nginx, shop/web-2/nginx", "-"),
+    ]
+    assert lines[at + 3][:4] == ["selinux", "denied", "2", "file(read,open)"]
+    assert lines[at + 3][4] == r"\x1b[2Jred\u202e tcontext=u:object_r:shadow_t:s0"
+    assert len(lines) == at + 4
+    done = recorder_cli.run("records", "web", "--collector", collector.unix)
+    assert stripped(table(done))[1][5] == "2"
+
+
+def test_json_has_denials(recorder_cli, collector):
+    """Whole, as the record has them."""
+    with_denials(collector)
+    done = recorder_cli.run("records", "web", "--json", "--collector", collector.unix)
+    assert done.stdout.isascii()
+    messages = [json_format.Parse(line, pb.GetRecordsResponse()) for line in done.stdout.splitlines()]
+    (first,) = (each.container for each in messages if each.container.id == 1)
+    assert from_observation(first.observation).denials[selinux(HOSTILE.encode())] == counted()
 
 
 def test_json_is_the_stream(recorder_cli, collector):

@@ -2,6 +2,7 @@
 
 import random
 import socket
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -12,7 +13,13 @@ TRIES = 50
 
 
 class Address:
-    """One of 127.64.0.1 to 127.127.255.254; `str` gives it. It is this process's until `close`."""
+    """One of 127.64.0.1 to 127.127.255.254; `str` gives it. It is this process's until `close`.
+
+    A Place: daemons that listen there run beside the tests.
+    """
+
+    words: Sequence[str] = ()
+    routable = False
 
     def __init__(self) -> None:
         self._lock = socket.socket()
@@ -31,6 +38,15 @@ class Address:
 
     def __str__(self) -> str:
         return self._text
+
+    @property
+    def host(self) -> str:
+        """The address."""
+        return self._text
+
+    def connect(self, host: str, port: int, seconds: float) -> socket.socket:
+        """A connection; OSError."""
+        return socket.create_connection((host, port), seconds)
 
     def close(self) -> None:
         """Let go of it; may be repeated."""

@@ -10,7 +10,7 @@ import http.client
 import json
 import secrets
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +18,10 @@ from typing import Any, Self
 
 from tests.cluster.access import Person, Rules, ServiceAccount, grant, make_service_account
 from tests.cluster.address import Address
-from tests.cluster.client import Client
+from tests.cluster.client import Client, HttpFrom, HttpsFrom
 from tests.cluster.daemon import Daemon
 from tests.cluster.errors import AnswerError, DaemonError
+from tests.cluster.place import SERVICE, SERVICES, Place
 from tests.unit.rpc.certificates import Authority
 
 PORT, ETCD_PORT, ETCD_PEER_PORT, CONTROLLER_PORT = 6443, 2379, 2380, 10257
@@ -44,10 +45,17 @@ class ApiServer:
     url, ca_file, admin_token, kubeconfig: for whatever is under test. client: the admin's plain requests.
     """
 
-    def __init__(self, folder: Path, programs: Programs) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        programs: Programs,
+        place: Place | None = None,
+        controllers: str = CONTROLLERS,
+    ) -> None:
         self.folder = folder
-        self._address = Address()
-        self.host = str(self._address)
+        self._place = place or Address()
+        self._controllers = controllers
+        self.host = self._place.host
         self.port = PORT
         self.url = f"https://{self.host}:{PORT}"
         self.admin_token = secrets.token_hex(16)
@@ -55,13 +63,13 @@ class ApiServer:
         authority = Authority(folder / "pki")
         self.ca_file = authority.certificate
         self._tls = authority.sign(
-            f"IP:{self.host},DNS:localhost,DNS:kubernetes.default.svc",
+            f"IP:{self.host},IP:{SERVICE},DNS:localhost,DNS:kubernetes.default.svc",
             subject="kube-apiserver",
             purpose="serverAuth",
         )
         self._accounts_key = authority.sign("", subject="service-accounts").key
         self.kubeconfig = self.kubeconfig_of(self.admin_token, "admin")
-        self.client = Client(self.host, PORT, self.ca_file, self.admin_token)
+        self.client = Client(self._place, PORT, self.ca_file, self.admin_token)
         self.etcd = self._make_etcd(programs.etcd)
         self.daemon = self._make_api_server(programs.api_server)
         self.controllers = self._make_controllers(programs.controller_manager)
@@ -77,9 +85,10 @@ class ApiServer:
             *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
             *("--initial-cluster", f"default={peer}"),
         ]
-        return Daemon(
-            "etcd", words, self.folder / "etcd.log", lambda: _answers(self.host, ETCD_PORT, "/health")
-        )
+        return self._daemon("etcd", words, "etcd.log", lambda: self.answers(self.host, ETCD_PORT, "/health"))
+
+    def _daemon(self, name: str, words: Sequence[object], log: str, ready: Callable[[], bool]) -> Daemon:
+        return Daemon(name, words, self.folder / log, ready, before=lambda: self._place.words)
 
     def _make_api_server(self, program: Path) -> Daemon:
         tokens = self.folder / "tokens.csv"
@@ -95,14 +104,17 @@ class ApiServer:
             *("--service-account-signing-key-file", self._accounts_key),
             *("--service-account-key-file", self._accounts_key),
             *("--token-auth-file", tokens, "--authorization-mode", "Node,RBAC", "--allow-privileged=true"),
-            *("--service-cluster-ip-range", "10.96.0.0/16", "--endpoint-reconciler-type", "none"),
+            *("--service-cluster-ip-range", SERVICES),
+            # the endpoints of the service `kubernetes` cannot be a loopback address
+            *("--endpoint-reconciler-type", "lease" if self._place.routable else "none"),
+            *("--kubelet-preferred-address-types", "InternalIP"),
             *("--feature-gates", "BoundServiceAccountTokenVolume=true", "--profiling=false"),
         ]
-        return Daemon("kube-apiserver", words, self.folder / "apiserver.log", self.is_ready)
+        return self._daemon("kube-apiserver", words, "apiserver.log", self.is_ready)
 
     def _make_controllers(self, program: Path) -> Daemon:
         words = [
-            *(program, "--kubeconfig", self.kubeconfig, "--controllers", CONTROLLERS),
+            *(program, "--kubeconfig", self.kubeconfig, "--controllers", self._controllers),
             *("--service-account-private-key-file", self._accounts_key, "--root-ca-file", self.ca_file),
             *("--feature-gates", "BoundServiceAccountTokenVolume=true", "--leader-elect=false"),
             *("--bind-address", self.host, "--secure-port", CONTROLLER_PORT, "--port", 0),
@@ -114,13 +126,13 @@ class ApiServer:
         blind.verify_mode = ssl.CERT_NONE
 
         def ready() -> bool:
-            return _answers(self.host, CONTROLLER_PORT, "/healthz", tls=blind)
+            return self.answers(self.host, CONTROLLER_PORT, "/healthz", tls=blind)
 
-        return Daemon("kube-controller-manager", words, self.folder / "controllers.log", ready)
+        return self._daemon("kube-controller-manager", words, "controllers.log", ready)
 
     def is_ready(self) -> bool:
         """Whether it says so by itself, and all it does after its start is done."""
-        client = Client(self.host, PORT, self.ca_file, self.admin_token, seconds=2)
+        client = Client(self._place, PORT, self.ca_file, self.admin_token, seconds=2)
         try:
             return bool(client.request("GET", "/readyz") == "ok")
         except (OSError, http.client.HTTPException, AnswerError):
@@ -143,7 +155,7 @@ class ApiServer:
         """End everything, and let go of the address. The folder is its owner's."""
         for daemon in reversed(self.daemons):
             daemon.kill()
-        self._address.close()
+        self._place.close()
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
@@ -170,18 +182,47 @@ class ApiServer:
         self._etcd("compaction", {"revision": revision, "physical": True})
 
     def _etcd(self, verb: str, body: object) -> Any:
-        status, data = _asked(self.host, ETCD_PORT, "POST", f"/v3/kv/{verb}", body)
+        status, data = self._asked(self.host, ETCD_PORT, "POST", f"/v3/kv/{verb}", body)
         if status != 200:
             raise DaemonError(f"etcd answered {verb} with {status}: {data.decode(errors='replace')}")
         return json.loads(data)
+
+    def _asked(
+        self,
+        host: str,
+        port: int,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> tuple[int, bytes]:
+        """Status and body of an answer of a daemon that needs no token."""
+        connection: http.client.HTTPConnection = (
+            HttpsFrom(self._place, host, port, 30, tls) if tls else HttpFrom(self._place, host, port, 30)
+        )
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body))
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def answers(self, host: str, port: int, path: str, *, tls: ssl.SSLContext | None = None) -> bool:
+        """Whether a daemon beside this one answers with 200."""
+        try:
+            return self._asked(host, port, "GET", path, tls=tls)[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
 
     def log_sizes(self) -> list[int]:
         """For `last_words`, of the logs as they are now."""
         return [daemon.log_size() for daemon in self.daemons]
 
-    def last_words(self, since: Sequence[int] = (0, 0, 0)) -> str:
+    def last_words(self, since: Sequence[int] = ()) -> str:
         """The ends of the logs."""
-        return "\n".join(daemon.last_words(size) for daemon, size in zip(self.daemons, since, strict=True))
+        begin = since or [0] * len(self.daemons)
+        return "\n".join(daemon.last_words(size) for daemon, size in zip(self.daemons, begin, strict=True))
 
     # --- who asks
 
@@ -225,27 +266,3 @@ class ApiServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _asked(
-    host: str, port: int, method: str, path: str, body: object = None, *, tls: ssl.SSLContext | None = None
-) -> tuple[int, bytes]:
-    """Status and body of an answer of a daemon that needs no token."""
-    connection = (
-        http.client.HTTPSConnection(host, port, timeout=30, context=tls)
-        if tls
-        else http.client.HTTPConnection(host, port, timeout=30)
-    )
-    try:
-        connection.request(method, path, None if body is None else json.dumps(body))
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
-
-def _answers(host: str, port: int, path: str, *, tls: ssl.SSLContext | None = None) -> bool:
-    try:
-        return _asked(host, port, "GET", path, tls=tls)[0] == 200
-    except (OSError, http.client.HTTPException):
-        return False

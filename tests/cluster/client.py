@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.cluster.errors import AnswerError, ClusterError
+from tests.cluster.place import Place
 
 GROUP = "security-profiles-operator.x-k8s.io"
 Object = dict[str, Any]
@@ -20,7 +21,11 @@ Object = dict[str, Any]
 # Where a kind is when no version is asked for.
 VERSIONS: Mapping[str, str] = {
     **dict.fromkeys(
-        ("ConfigMap", "Event", "Namespace", "Node", "Pod", "Secret", "Service", "ServiceAccount"), "v1"
+        (
+            *("ConfigMap", "Endpoints", "Event", "Namespace", "Node", "PersistentVolume", "Pod", "Secret"),
+            *("Service", "ServiceAccount"),
+        ),
+        "v1",
     ),
     **dict.fromkeys(("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"), "apps/v1"),
     **dict.fromkeys(
@@ -30,6 +35,7 @@ VERSIONS: Mapping[str, str] = {
         ("ProfileRecording", "SeccompProfile", "AppArmorProfile", "SelinuxProfile"), f"{GROUP}/v1"
     ),
     "CustomResourceDefinition": "apiextensions.k8s.io/v1",
+    "Job": "batch/v1",
     "Lease": "coordination.k8s.io/v1",
     "MutatingWebhookConfiguration": "admissionregistration.k8s.io/v1",
     "SecurityProfilesOperatorDaemon": f"{GROUP}/v1",
@@ -46,11 +52,37 @@ PATCHES: Mapping[str, str] = {
 }
 
 
+class HttpFrom(http.client.HTTPConnection):
+    """A connection that is made in a place."""
+
+    def __init__(self, place: Place, host: str, port: int, seconds: float) -> None:
+        super().__init__(host, port, timeout=seconds)
+        self._place = place
+        self._seconds = seconds
+
+    def connect(self) -> None:
+        self.sock = self._place.connect(self.host, self.port, self._seconds)
+
+
+class HttpsFrom(http.client.HTTPSConnection):
+    """The same with TLS."""
+
+    def __init__(self, place: Place, host: str, port: int, seconds: float, tls: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=seconds, context=tls)
+        self._place = place
+        self._seconds = seconds
+        self._tls = tls
+
+    def connect(self) -> None:
+        made = self._place.connect(self.host, self.port, self._seconds)
+        self.sock = self._tls.wrap_socket(made, server_hostname=self.host)
+
+
 class Client:
     """Requests with one token; each on a connection of its own. AnswerError: any status but 2xx."""
 
-    def __init__(self, host: str, port: int, ca: Path, token: str = "", *, seconds: float = 30) -> None:
-        self.host = host
+    def __init__(self, place: Place, port: int, ca: Path, token: str = "", *, seconds: float = 30) -> None:
+        self.place = place
         self.port = port
         self.ca = ca
         self.token = token
@@ -60,7 +92,7 @@ class Client:
 
     def bearing(self, token: str) -> "Client":
         """The same server, asked with another token."""
-        return Client(self.host, self.port, self.ca, token, seconds=self.seconds)
+        return Client(self.place, self.port, self.ca, token, seconds=self.seconds)
 
     # --- one request
 
@@ -86,7 +118,7 @@ class Client:
             connection.close()
 
     def _connection(self, seconds: float) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(self.host, self.port, timeout=seconds, context=self._tls)
+        return HttpsFrom(self.place, self.place.host, self.port, seconds, self._tls)
 
     def _ask(
         self,

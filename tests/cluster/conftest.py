@@ -6,27 +6,45 @@ A test that fails shows what the servers logged meanwhile.
 import contextlib
 import itertools
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from tests.cluster import crds
 from tests.cluster.api_server import ApiServer, Programs
 from tests.cluster.errors import ClusterError
-from tests.cluster.start import find_programs, open_cache, running
+from tests.cluster.node.cluster import Cluster
+from tests.cluster.node.images import import_images
+from tests.cluster.start import find_cluster_programs, find_programs, open_cache, running, running_node
 from tests.collector.ground import Certificates
 from tests.guest.cache import Cache
+from tests.truth.oci import Layout
 from tests.unit.rpc.certificates import Authority
 
 HERE = Path(__file__).parent
 CRDS = HERE.parents[1] / "deploy/crds"  # ours, for a cluster without SPO
 SPO_CRDS = HERE / "spo_crds"  # SPO's own
-SERVERS = pytest.StashKey[list[ApiServer]]()
+SERVERS = pytest.StashKey[list["Logging"]]()
 PROFILE_KINDS = ("AppArmorProfile", "SeccompProfile", "SelinuxProfile")
-LOGGED = pytest.StashKey[dict[ApiServer, list[int]]]()
+LOGGED = pytest.StashKey[dict[str, list[int]]]()
 
 _serial = itertools.count(1)
+
+
+class Logging(Protocol):
+    """What a failed test shows the logs of. `url`: which it is."""
+
+    @property
+    def url(self) -> str:
+        """As above."""
+
+    def log_sizes(self) -> list[int]:
+        """For `last_words`, of the logs as they are now."""
+
+    def last_words(self, since: Sequence[int] = ()) -> str:
+        """The ends of the logs."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -42,7 +60,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """From here on the logs are this test's."""
-    item.stash[LOGGED] = {server: server.log_sizes() for server in item.session.stash.get(SERVERS, [])}
+    item.stash[LOGGED] = {server.url: server.log_sizes() for server in item.session.stash.get(SERVERS, [])}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -52,8 +70,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed:
         logged = item.stash.get(LOGGED, {})
         for server in item.session.stash.get(SERVERS, []):
-            words = server.last_words(logged.get(server, (0, 0, 0)))
-            report.sections.append((f"API server {server.url}", words))
+            words = server.last_words(logged.get(server.url, ()))
+            report.sections.append((f"logs of {server.url}", words))
     return report
 
 
@@ -101,6 +119,34 @@ def spo_api_server(new_api_server: Callable[[], ApiServer]) -> ApiServer:
     server = new_api_server()
     crds.install(server.client, SPO_CRDS)
     return server
+
+
+@pytest.fixture(scope="session")
+def node(
+    request: pytest.FixtureRequest,
+    cluster_cache: Cache,
+    layout: Layout,
+    built_programs: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Cluster]:
+    """A cluster of one node on which pods run, with our kinds and the image of the tests: one for all tests.
+
+    Skips where it cannot be.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("needs root to run pods (sudo make test-cluster)")
+    try:
+        found = find_cluster_programs(cluster_cache)
+    except ClusterError as error:
+        pytest.skip(str(error))
+    with running_node(cluster_cache, found, layout) as cluster:
+        request.session.stash.setdefault(SERVERS, []).append(cluster)
+        try:
+            crds.install(cluster.client, CRDS)
+            import_images(cluster, built_programs, tmp_path_factory.mktemp("images"))
+            yield cluster
+        finally:
+            request.session.stash[SERVERS].remove(cluster)
 
 
 @pytest.fixture(scope="session")

@@ -19,12 +19,23 @@ _starter = ThreadPoolExecutor(1, thread_name_prefix="daemons")
 
 
 class Daemon:
-    """A program with its arguments; it can be started again after it was stopped. The log goes on then."""
+    """A program with its arguments; it can be started again after it was stopped. The log goes on then.
 
-    def __init__(self, name: str, words: Sequence[object], log: Path, ready: Callable[[], bool]) -> None:
+    `before` gives the words that stand before it, such as nsenter's; asked at each start.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        words: Sequence[object],
+        log: Path,
+        ready: Callable[[], bool],
+        before: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self.name = name
         self.words = [str(word) for word in words]
         self.log = log
+        self._before = before
         self._ready = ready
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -42,7 +53,7 @@ class Daemon:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 # a session of its own: the terminal's Ctrl-C is for the tests, which then stop it
-                ["setpriv", "--pdeathsig", "KILL", "--", *self.words],
+                ["setpriv", "--pdeathsig", "KILL", "--", *self._before(), *self.words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -161,12 +162,13 @@ class Scene:
         assert found
         return dict(found["status"])
 
-    def told(self, place: str, *reasons: str) -> list[Object]:
-        """The Events of a namespace, once there is one for each of these reasons."""
+    def told(self, place: str, *reasons: str, count: int = 1) -> list[Object]:
+        """The Events of a namespace, once there are so many for each of these reasons."""
         end = time.monotonic() + SECONDS
         while True:
             found = self.client.objects("Event", place)
-            if {each["reason"] for each in found} >= set(reasons):
+            seen = Counter(each["reason"] for each in found)
+            if all(seen[each] >= count for each in reasons):
                 return found
             assert time.monotonic() < end, [(each["reason"], each["message"]) for each in found]
             time.sleep(0.1)

@@ -1,6 +1,7 @@
-"""A running API server, and nothing left of it afterwards."""
+"""A running API server, or a cluster of one node, and nothing left of it afterwards."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,13 @@ from pathlib import Path
 from tests.cluster.api_server import ApiServer, Programs
 from tests.cluster.build.recipe import Recipes
 from tests.cluster.errors import ClusterError
+from tests.cluster.node.cluster import Cluster, ClusterPrograms
+from tests.cluster.node.kubelet import NodePrograms
+from tests.cluster.node.remains import sweep as sweep_nodes
+from tests.cluster.node.runtime import find_program, find_runtime_programs
 from tests.guest.cache import Cache, DamagedError
 from tests.guest.runs import new_run, sweep
+from tests.truth.oci import Layout, OciError
 
 CACHE = "cluster"
 
@@ -17,26 +23,43 @@ CACHE = "cluster"
 def open_cache() -> Cache:
     """The cache of this user; what runs of dead processes left is gone."""
     cache = Cache.default(CACHE)
+    if os.geteuid() == 0:
+        with contextlib.suppress(OciError):  # no cgroup2: nobody could make a node
+            sweep_nodes(Layout.detect())
     sweep(cache.run)
     return cache
 
 
-def find_programs(cache: Cache) -> Programs:
-    """What an API server consists of; ClusterError if something is missing or damaged. Makes nothing."""
-    etcd = shutil.which("etcd")
-    if etcd is None:
-        raise ClusterError("etcd is not installed (make cluster)")
+def _find_built(cache: Cache, *names: str) -> list[Path]:
     recipes = Recipes(cache)
-    found: dict[str, Path] = {}
-    for name in ("kube-apiserver", "kube-controller-manager"):
+    found = []
+    for name in names:
         try:
             artefact = recipes.find(name)
         except DamagedError as error:
             raise ClusterError(f"{name} is damaged: {error} (make cluster)") from error
         if artefact is None:
             raise ClusterError(f"{name} is not built (make cluster)")
-        found[name] = artefact / name
-    return Programs(found["kube-apiserver"], found["kube-controller-manager"], Path(etcd))
+        found.append(artefact / name)
+    return found
+
+
+def find_programs(cache: Cache) -> Programs:
+    """What an API server consists of; ClusterError if something is missing or damaged. Makes nothing."""
+    api_server, controllers = _find_built(cache, "kube-apiserver", "kube-controller-manager")
+    return Programs(api_server, controllers, find_program("etcd"))
+
+
+def find_cluster_programs(cache: Cache) -> ClusterPrograms:
+    """The same for a node on which pods run."""
+    kubelet, scheduler, proxy = _find_built(cache, "kubelet", "kube-scheduler", "kube-proxy")
+    for name in ("iptables", "conntrack", "nsenter", "ip"):  # kube-proxy's, and ours
+        find_program(name)
+    return ClusterPrograms(
+        find_programs(cache),
+        NodePrograms(kubelet, scheduler, proxy, find_program("dnsmasq")),
+        find_runtime_programs(),
+    )
 
 
 @contextlib.contextmanager
@@ -49,3 +72,12 @@ def running(cache: Cache, programs: Programs) -> Iterator[ApiServer]:
             yield server
     finally:
         shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def running_node(cache: Cache, programs: ClusterPrograms, layout: Layout) -> Iterator[Cluster]:
+    """A new cluster whose one node is ready; without images and kinds of ours. Root's alone."""
+    cluster = Cluster(new_run(cache.run), programs, layout)
+    with cluster:
+        cluster.start()
+        yield cluster

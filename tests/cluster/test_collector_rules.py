@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from recorder.model.abi import Abi
-from recorder.model.record import ContainerKind
+from recorder.model.record import ContainerKind, Outcome
 from tests.cluster.api_server import ApiServer
 from tests.cluster.client import GROUP, Object
 from tests.cluster.scene import OPT_IN, Scene, condition, names, scene, state
 from tests.collector.process import QUICK
-from tests.collector.simulated_agent import SimulatedAgent
+from tests.collector.simulated_agent import SimulatedAgent, calls
+from tests.denials_given import apparmor, counted, selinux
 
 RESULTS = 3
 PARTIAL = "spo.x-k8s.io/partial"
@@ -128,6 +129,51 @@ def test_pods_are_left_as_they_are(cluster, place, agent):
     cluster.client.delete("ProfileRecording", place, place)
     cluster.client.delete("Pod", "web", place)
     assert cluster.client.get("SeccompProfile", f"{place}-web")["spec"] == profile["spec"]
+
+
+# --- denials
+
+
+def test_denials_are_in_the_status_and_in_events(cluster, place, agent):
+    """Asked for by an annotation: what was denied, by container; the profile is as it is without them."""
+    cluster.record(place, place, annotations={f"{OURS}/kinds": "denials"})
+    web = cluster.container(cluster.pod(place, "web"))
+    cluster.act(lambda: agent.see(web, "execve", "read"))
+    before = cluster.profile(f"{place}-web")
+    name = b"/etc/\xff\n\x1b[2J shadow"
+    cluster.act(
+        lambda: agent.deny(
+            web,
+            {apparmor(name): counted(3), selinux(): counted(4)},
+            calls("mount", outcome=Outcome.DENIED),
+        )
+    )
+    status = cluster.status(place, lambda each: len(each.get("denials", ())) == 3, place)
+    container = {"container": "web", "verdict": "denied", "records": 1}
+    assert status["denials"] == [
+        {**container, "kind": "selinux", "what": "file(read,open)", "count": 4},
+        {**container, "kind": "apparmor", "what": "open(write)", "count": 3},
+        {**container, "kind": "seccomp", "what": "mount"},
+    ]
+    assert status["denialsOmitted"] == 0
+    assert next(each["denied"] for each in status["results"]) == 1
+    told = [each["message"] for each in cluster.told(place, "Denied", count=3) if each["reason"] == "Denied"]
+    assert sorted(told) == [
+        r"the container web: apparmor denied open(write) /etc/\xff\x0a\x1b[2J\x20shadow of docker-default",
+        "the container web: seccomp denied mount x86_64",
+        "the container web: selinux denied file(read,open) /etc/shadow tcontext=u:object_r:shadow_t:s0"
+        " of u:r:container_t:s0",
+    ]
+    after = cluster.profile(f"{place}-web", lambda each: f"{OURS}/denied" in each["metadata"]["annotations"])
+    assert after["spec"] == before["spec"]
+
+
+def test_a_word_that_asks_for_something_else_is_refused(cluster, place):
+    """A typo does not go without being noticed."""
+    cluster.record(place, place, annotations={f"{OURS}/kinds": "denial"})
+    ready = condition(cluster.status(place, lambda each: condition(each, "Ready"), place), "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "Invalid")
+    assert "'denial' is none of syscalls, denials" in ready["message"]
 
 
 # --- kinds and spellings

@@ -44,6 +44,7 @@ def recording(
     beside: bool = False,
     kind: ProfileKind = ProfileKind.SECCOMP,
     generation: int = 1,
+    denials: bool = False,
 ) -> Recording:
     """A recording whose uid is `uid-<namespace>-<name>` unless given; no labels: it selects every pod."""
     return Recording(
@@ -56,6 +57,7 @@ def recording(
         disable=disable,
         generation=generation,
         beside=beside,
+        denials=denials,
     )
 
 

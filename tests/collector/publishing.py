@@ -6,13 +6,14 @@ What agents report is written by hand; what must come out is worked out by hand 
 import asyncio
 import functools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from recorder.collector.results.publisher import Publisher
 from recorder.collector.results.result_policy import ResultPolicy
 from recorder.collector.store import AsyncStore, Incoming, StoreBounds
 from recorder.model.abi import Abi
+from recorder.model.denial import DenialCount, DenialKey
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import (
@@ -57,6 +58,7 @@ def seen(
     phase: int = Phase.WORKLOAD,
     outcome: int = Outcome.ALLOWED,
     ledger: dict[str, int] | None = None,
+    denials: Mapping[DenialKey, DenialCount] | None = None,
 ) -> Observation:
     """What one run of a container called so far; names are separated by spaces."""
     abi, numbers = NUMBERS[machine]
@@ -71,6 +73,7 @@ def seen(
         last_seen_ns=last * SECOND,
         wall_offset_ns=WALL,
         ended=ended,
+        denials=denials or {},
     )
 
 

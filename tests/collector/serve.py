@@ -21,6 +21,7 @@ WAIT = 30.0
 AGENT = """
 [agent]
 node = "test-node"
+denials = "auto"
 state_directory = "{folder}/agent"
 spool_directory = "{folder}/spool"
 pins = "{bpffs}/recorder"
@@ -109,9 +110,12 @@ class Serve:
         labels: Mapping[str, str] | None = None,
         containers: tuple[str, ...] = (),
         merge: str = "None",
+        kinds: str = "",
     ) -> None:
-        """A file with a recording, as a person would write it."""
-        metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+        """A file with a recording, as a person would write it; `kinds`: the annotation."""
+        metadata: dict[str, Any] = {"name": name, **({"namespace": namespace} if namespace else {})}
+        if kinds:
+            metadata["annotations"] = {"recorder.x-k8s.io/kinds": kinds}
         spec: dict[str, Any] = {
             "kind": "SeccompProfile",
             "recorder": "Bpf",

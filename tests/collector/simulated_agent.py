@@ -16,6 +16,7 @@ from recorder.agent.plan import Plan, plan_of
 from recorder.agent.uplink import Pace, Uplink
 from recorder.containers.container import Container, Manager
 from recorder.model.abi import Abi
+from recorder.model.denial import DenialCount, DenialKey
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import (
@@ -53,9 +54,11 @@ def numbers_of(*names: str, abi: Abi = Abi.X86_64) -> Numbers:
     return Numbers.of(number for number in found if number is not None)
 
 
-def calls(*names: str, abi: Abi = Abi.X86_64, phase: Phase = Phase.WORKLOAD) -> dict[CallKey, Numbers]:
+def calls(
+    *names: str, abi: Abi = Abi.X86_64, phase: Phase = Phase.WORKLOAD, outcome: Outcome = Outcome.ALLOWED
+) -> dict[CallKey, Numbers]:
     """What an observation holds if just these were seen."""
-    return {CallKey(abi, phase, Outcome.ALLOWED): numbers_of(*names, abi=abi)}
+    return {CallKey(abi, phase, outcome): numbers_of(*names, abi=abi)}
 
 
 @dataclass
@@ -156,6 +159,16 @@ class SimulatedAgent:
         """Its ledger says so."""
         before = container.observation or container.begin(self.node, self.boot)
         self._put(container, replace(before, ledger=before.ledger.join(Ledger({cause: count}))))
+
+    def deny(
+        self,
+        container: SimulatedContainer,
+        denials: Mapping[DenialKey, DenialCount],
+        calls: Mapping[CallKey, Numbers] | None = None,
+    ) -> None:
+        """AppArmor or SELinux denied it this so often by now, and a filter these calls."""
+        before = container.observation or container.begin(self.node, self.boot)
+        self._put(container, before.join(replace(before, denials=denials, calls=calls or {})))
 
     def end(self, container: SimulatedContainer) -> None:
         """It has ended, or was never more than begun."""

@@ -11,12 +11,14 @@ import pytest
 
 from recorder.collector.agents.plan import plan_message
 from recorder.collector.store.sighting import Confirmation
+from recorder.model.denial_wire import to_denials
 from recorder.model.record import FirstSight, SightKey, Source
 from recorder.model.wire import from_observation
 from recorder.record.v1 import record_pb2
 from recorder.rpc.v1 import collector_pb2 as pb
 from tests.collector.ground import FakeReviewer, container, ground, message_of, observed
 from tests.collector.platform import FakePlatform, recording
+from tests.denials_given import apparmor, counted, selinux
 
 MINE = recording("r", "ns")
 DENIED = grpc.StatusCode.PERMISSION_DENIED
@@ -305,6 +307,45 @@ def test_lists_without_end(beside):
         counts.ledger.add(cause="slots_full", count=1 << 62)
         assert (await them.refused(counts)).startswith("too_large: ledger: count is ")
         assert them.of_hostile == {}
+
+    beside(work)
+
+
+def test_denials_without_end(beside):
+    """How many, how large, how often, when, and of which texts; what an agent can have of them is taken."""
+    one = to_denials({apparmor(): counted()})[0]
+
+    def denied(*denials):
+        message = message_of(observed(1))
+        message.denials.extend(denials)
+        return message
+
+    def changed(change):
+        each = record_pb2.Denial()
+        each.CopyFrom(one)
+        change(each)
+        return denied(each)
+
+    async def work(them):
+        refused = them.refused
+        assert (await refused(denied(*[one] * 513))).startswith("too_large: denials has 513 entries")
+        large = changed(lambda each: setattr(each.apparmor.name, "content", b"x" * 4096))
+        assert (await refused(large)).startswith("too_large: denials: one has 4")
+        long = changed(lambda each: setattr(each.apparmor.name, "content", b"x" * 3500)).denials[0]
+        assert (await refused(denied(*[long] * 60))).startswith("too_large: denials has 2")
+        often = changed(lambda each: setattr(each, "count", 1 << 41))
+        assert (await refused(often)).startswith("too_large: denials: count is ")
+        for where in ("first", "last"):
+            late = changed(lambda each, where=where: setattr(getattr(each, where), "time_ns", 1 << 61))
+            assert (await refused(late)).startswith("too_large: denials: time_ns is ")
+            comm = changed(lambda each, where=where: setattr(getattr(each, where), "comm", b"x" * 16))
+            assert (await refused(comm)).startswith(f"invalid: observation.denials[0].{where}.comm")
+        nul = changed(lambda each: setattr(each.apparmor.name, "content", b"a\0b"))
+        assert (await refused(nul)).startswith("invalid: observation.denials[0].apparmor.name")
+        assert (await refused(changed(lambda each: setattr(each, "verdict", "\n")))).startswith("invalid: ")
+        assert them.of_hostile == {}
+        whole = denied(one, *to_denials({apparmor(bytes(range(1, 256))): counted(), selinux(): counted()}))
+        assert await them.hostile.answer(whole, MINE.id) == ""
 
     beside(work)
 

@@ -67,10 +67,10 @@ def suites(request: pytest.FixtureRequest) -> Iterator[Suites | None]:
 
 @pytest.fixture
 def bare_guest(request: pytest.FixtureRequest, guest_cache: Cache) -> Iterator[Callable[..., Guest]]:
-    """`bare_guest(kernel="6.1", lsm="apparmor", init="agent", audit=True, fresh=False)`: as it was saved.
+    """`bare_guest(kernel="6.1", lsm="apparmor", init="agent", *, audit=True, counted=False, fresh=False)`.
 
-    A kernel that is not to be had is an expected failure with the reason (a skip may be forbidden); what is
-    missing in the cache is made first.
+    A guest as it was saved. A kernel that is not to be had is an expected failure with the reason (a skip may
+    be forbidden); what is missing in the cache is made first.
     """
     guests: list[Guest] = []
     request.node.stash[CONSOLES] = guests
@@ -81,10 +81,13 @@ def bare_guest(request: pytest.FixtureRequest, guest_cache: Cache) -> Iterator[C
         init: str = "agent",
         *,
         audit: bool = True,
+        counted: bool = False,
         fresh: bool = False,
     ) -> Guest:
         try:
-            guests.append(start(Spec(kernel, lsm, init, audit=audit), guest_cache, fresh=fresh))
+            guests.append(
+                start(Spec(kernel, lsm, init, audit=audit, counted=counted), guest_cache, fresh=fresh)
+            )
         except MissingKernelError as error:
             pytest.xfail(str(error))
         return guests[-1]

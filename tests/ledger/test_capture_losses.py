@@ -2,9 +2,13 @@
 
 import json
 
+import pytest
+
 from recorder.model.errors import Unreachable
-from recorder.model.wire import from_json
+from recorder.model.wire import from_json, from_message
 from recorder.rpc.status import abort
+from recorder.rpc.v1 import agent_pb2 as pb
+from tests.agent.process import agent_process
 from tests.cli.fake_agent import fake_agent, observation, snapshot, started
 
 
@@ -36,3 +40,34 @@ def test_agent_lost_for_good_and_agent_lost_and_come_back(recorder_cli, tmp_path
     assert b"verdict: lossy: agent_lost 1" in gone.stderr
     assert back.returncode == 0, back.stderr
     assert "ledger" not in json.loads(back.stdout)["observations"][0]
+
+
+@pytest.fixture
+def agent(tmp_path, bpffs):
+    """An agent that is not started."""
+    with agent_process(tmp_path / "agent", bpffs) as made:
+        yield made
+
+
+@pytest.mark.root
+def test_denials_late_for_who_asks_for_them_afterwards(agent, scratch_cgroup, cgroup2):
+    """A capture that was there before hears of it as well: it is one record of one container."""
+    agent.settings += ("--denials", "auto")
+    agent.start()
+    request = pb.CaptureRequest(
+        selection=pb.Selection(cgroup=f"/{scratch_cgroup().relative_to(cgroup2)}"), kinds=[pb.KIND_SYSCALLS]
+    )
+    plain = agent.capture(request)
+    assert not _late(plain)
+    request.kinds.append(pb.KIND_DENIALS)
+    asking = agent.capture(request)
+    assert _late(asking)
+    while not _late(plain):
+        pass
+
+
+def _late(stream):
+    """Whether the next snapshot has the note."""
+    snapshot = next(each.snapshot for each in stream if each.HasField("snapshot"))
+    (found,) = from_message(snapshot.record).observations
+    return found.ledger.counts.get("denials_late", 0) == 1

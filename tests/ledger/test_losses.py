@@ -12,8 +12,10 @@ from recorder.model import accesses
 from recorder.model.abi import Abi
 from recorder.model.access import File, FileRight
 from recorder.model.accesses import Accesses, AccessKey, Seen
+from recorder.model.denial import DenialCount, DenialKey, SelinuxDenial, Sighting, Text
 from recorder.model.errors import BpfLimit
 from recorder.model.record import Observation, Phase, Record, Source
+from recorder.profiles.selinux_rules import selinux_rules
 from tests.kernel_objects import held_by, recursion_misses
 from tests.ledger.judgement import assert_judged
 from tests.member import Guest, Member
@@ -245,3 +247,19 @@ def test_accesses_full_by_more_files_than_are_kept(capsys, monkeypatch):
     record = seen(0).join(seen(51))
     assert len(record.observations[0].accesses.entries) == 100
     assert_judged(record, capsys, losses={"accesses_full": 1})
+
+
+def test_domain_enforcing_by_a_denial_that_took_place():
+    """A permissive denial is no loss, an enforced one is the profile's: the record itself lost nothing."""
+
+    def rules(*permissive):
+        once = DenialCount(1, Sighting(1, 1, b"sh"), Sighting(1, 1, b"sh"))
+        context = Text(b"u:r:web_t:s0", 12)
+        denials = {
+            DenialKey("denied", SelinuxDenial(context, context, "file", ("read",), each, Text())): once
+            for each in permissive
+        }
+        return selinux_rules(Record((Observation(Source("n", "b", 1, 1), denials=denials),)))
+
+    assert rules(True).ledger.verdict.complete
+    assert str(rules(True, False).ledger.verdict) == "lossy: domain_enforcing 1"

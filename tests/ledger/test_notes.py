@@ -126,3 +126,12 @@ def test_denials_full_by_more_different_ones_than_are_kept(capsys):
     record = seen(0).join(seen(MAX_DENIALS))
     assert len(record.observations[0].denials) == MAX_DENIALS
     assert_judged(record, capsys, notes={"denials_full": 1})
+
+
+def test_denials_unwatched_where_only_calls_are_looked_for(load, recording, scratch_cgroup, capsys):
+    """Denials were asked for, and nobody saw what AppArmor or SELinux deny: one of the two parts."""
+    taken = recording(load(denials=True), cgroup := scratch_cgroup())
+    run(cgroup, "/bin/true")
+    record = taken.finish()
+    assert record.observations[0].provenance.denials == "seccomp sys_exit"
+    assert_judged(record, capsys, notes={"denials_unwatched": 1})

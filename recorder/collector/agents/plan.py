@@ -97,7 +97,7 @@ def _entry(recording: Recording) -> pb.PlannedRecording | None:
             match_expressions=_expressions(recording.selector),
         ),
         containers=recording.containers,
-        kinds=[kind],
+        kinds=[kind, *([agent_pb2.KIND_DENIALS] if recording.denials else [])],
     )
 
 

@@ -18,6 +18,7 @@ from enum import StrEnum
 
 from recorder.collector.store import first_sights
 from recorder.collector.store.sighting import Incoming
+from recorder.model.denial import MAX_DENIAL_BYTES, MAX_DENIALS
 from recorder.model.errors import InvalidRecord
 from recorder.model.numbers import MAX_BYTES
 from recorder.model.record import MAX_COMM, Observation
@@ -37,6 +38,8 @@ MAX_LABEL_VALUE = 63
 MAX_SETS = 64
 MAX_SIGHTS = 8192
 MAX_CAUSES = 128
+MAX_DENIAL = 4096
+"""Bytes of one; those that agents make have at most 2,600. The store joins up to MAX_DENIALS of them."""
 MAX_WORDS = 300
 MAX_NUMBER = 8 * MAX_BYTES - 1
 MAX_INTEGER = (1 << 63) - 1
@@ -141,7 +144,7 @@ def _problems(report: pb.Report, node: str) -> Iterator[Refusal]:
     if not _WORD.fullmatch(source.boot_id):
         yield Refusal(Reason.INVALID, f"source.boot_id is {shown(source.boot_id)}; expected is a boot's id")
     yield from _strange(observation.identity)
-    if report.not_recorded and (observation.calls or observation.first_sights):
+    if report.not_recorded and (observation.calls or observation.first_sights or observation.denials):
         yield Refusal(Reason.INVALID, "it says why a container is not recorded, and has calls of it")
 
 
@@ -153,6 +156,7 @@ def _large(report: pb.Report) -> Iterator[Refusal]:
         ("calls", len(observation.calls), MAX_SETS),
         ("first_sights", len(observation.first_sights), MAX_SIGHTS),
         ("ledger", len(observation.ledger), MAX_CAUSES),
+        ("denials", len(observation.denials), MAX_DENIALS),
     )
     for name, count, limit in counts:
         if count > limit:
@@ -163,6 +167,13 @@ def _large(report: pb.Report) -> Iterator[Refusal]:
     for name, number, most in _numbers(observation):
         if number > most:
             yield Refusal(Reason.TOO_LARGE, f"{name} is {number}; at most {most} is taken")
+    sizes = [each.ByteSize() for each in observation.denials]
+    for name, size, most in (
+        ("denials: one", max(sizes, default=0), MAX_DENIAL),
+        ("denials", sum(sizes), 2 * MAX_DENIAL_BYTES),
+    ):
+        if size > most:
+            yield Refusal(Reason.TOO_LARGE, f"{name} has {size} bytes; at most {most} are taken")
 
 
 def _texts(report: pb.Report) -> Iterator[tuple[str, str, int]]:
@@ -190,6 +201,9 @@ def _numbers(observation: record_pb2.Observation) -> Iterator[tuple[str, int, in
     yield "wall_offset_ns", abs(observation.wall_offset_ns), MAX_OFFSET
     for entry in observation.ledger:
         yield "ledger: count", entry.count, MAX_COUNT
+    for denial in observation.denials:
+        yield "denials: count", denial.count, MAX_COUNT
+        yield "denials: time_ns", max(denial.first.time_ns, denial.last.time_ns), MAX_TIME
 
 
 def _sights(observation: record_pb2.Observation) -> bytes | Refusal:

@@ -19,7 +19,18 @@ from recorder.model.recording import MergeStrategy, ProfileKind, Recording
 from recorder.model.result import Placement
 from recorder.model.syscall import known_names
 
-__all__ = ["CONFIRMED", "Draft", "Group", "ResultKey", "counts", "drafts", "group_of", "pod_suffix"]
+__all__ = [
+    "CONFIRMED",
+    "Draft",
+    "Group",
+    "ResultKey",
+    "Unit",
+    "counts",
+    "drafts",
+    "group_of",
+    "pod_suffix",
+    "unit_of",
+]
 
 CONFIRMED: Final = frozenset({Confirmation.CONFIRMED})
 """What a result may be made of, unless a setting says otherwise."""
@@ -136,9 +147,9 @@ def _keys(
 
 def _draft(key: ResultKey, observations: Iterable[Observation]) -> Draft:
     record = Record(tuple(observations))
-    units: dict[_Unit, dict[int, Numbers]] = {}
+    units: dict[Unit, dict[int, Numbers]] = {}
     for each in record.observations:
-        calls = units.setdefault(_unit(each), {})
+        calls = units.setdefault(unit_of(each), {})
         for call, numbers in each.calls.items():
             if (call.phase, call.outcome) == (Phase.WORKLOAD, Outcome.ALLOWED):
                 calls[call.abi] = calls.get(call.abi, Numbers()) | numbers
@@ -156,7 +167,7 @@ def _draft(key: ResultKey, observations: Iterable[Observation]) -> Draft:
     )
 
 
-class _Unit(NamedTuple):
+class Unit(NamedTuple):
     """What one record is of, as coverage counts: a pod, else a container, else a source."""
 
     pod: str
@@ -164,13 +175,14 @@ class _Unit(NamedTuple):
     source: tuple[str, ...]
 
 
-def _unit(observation: Observation) -> _Unit:
+def unit_of(observation: Observation) -> Unit:
+    """Return the one that an observation is of."""
     identity, source = observation.identity, observation.source
     if identity.pod:
-        return _Unit(identity.pod.uid or f"{identity.pod.namespace}/{identity.pod.name}", "", ())
+        return Unit(identity.pod.uid or f"{identity.pod.namespace}/{identity.pod.name}", "", ())
     if identity.container_id:
-        return _Unit("", identity.container_id, ())
-    return _Unit("", "", (source.node, source.boot_id, str(source.cgroup_id), str(source.epoch)))
+        return Unit("", identity.container_id, ())
+    return Unit("", "", (source.node, source.boot_id, str(source.cgroup_id), str(source.epoch)))
 
 
 def _names_seen(units: Iterable[Mapping[int, Numbers]]) -> Mapping[str, int]:

@@ -31,6 +31,8 @@ from recorder.collector.results.write_schedule import Backoff
 from recorder.collector.store.stored import StoredRecording, StoredResult
 from recorder.model.errors import PlatformUnreachable, StoreFull
 from recorder.model.recording import Recording, RefusedRecording
+from recorder.service.metrics import Row
+from recorder.service.series import Series
 
 __all__ = ["Publisher", "PublisherStore"]
 
@@ -174,6 +176,7 @@ class Publisher:
             failures=self._failures,
             overdue=self._overdue(),
             decided=dict(self._confirmer.decided),
+            denials=self._denials(),
             events_waiting=self._events.waiting,
             events_dropped=self._events.dropped,
             problem=self._problem,
@@ -438,6 +441,14 @@ class Publisher:
             self._times.pop(each, None)
             self._looked.pop(each, None)
             self._changed(None)
+
+    def _denials(self) -> list[Row]:
+        series = Series(3)
+        for results in self._results.values():
+            namespace = results.recording.name.namespace
+            for _, sort in results.denials():
+                series.add((namespace, sort.kind, sort.object_class), sort.count or sort.records)
+        return series.rows()
 
     def _overdue(self) -> float:
         due = self._next()

@@ -12,6 +12,8 @@ from enum import Enum
 from math import inf
 from typing import Final
 
+from recorder.collector.results.denial_events import DenialEvents
+from recorder.collector.results.denial_summary import NO_DENIALS, DenialSort, DenialSummary
 from recorder.collector.results.drafts import Draft, Group, ResultKey
 from recorder.collector.results.group_progress import GroupProgress
 from recorder.collector.results.group_reader import GroupReader
@@ -56,12 +58,14 @@ class RecordingResults:
         self._touched: set[ResultKey] = set()
         self._report = RecordingReport(recording, around.platform, around.policy)
         self._reader = GroupReader(around.store, around.accept, around.version)
+        self._denial_events = DenialEvents(around.events)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._index = RecordingIndex(self.recording, self._around.accept)
         self._progress: dict[Group, GroupProgress] = {}
         self._idle: dict[Group, str] = {}  # nothing to publish, and nothing runs: why
+        self._denied: dict[Group, DenialSummary] = {}  # of those that have nothing to publish
         self._withheld: set[Group] = set()
         self._asked: dict[int, float] = {}  # when the pod of what ran on an absent node was asked for
         self._gone: set[int] = set()
@@ -238,7 +242,13 @@ class RecordingResults:
                 trouble = writing.message
             if writing.written is Written.NOT_YET and not each.key.partial:
                 waiting = writing.message
+                self._note_denied(group, each.summary.denials)
         return wrote, trouble, waiting
+
+    def _note_denied(self, group: Group, denials: DenialSummary) -> None:
+        self._denied.pop(group, None)
+        if denials and len(self._denied) < self._around.policy.of_recording:
+            self._denied[group] = denials
 
     def _is_over(self, sighting: Sighting) -> bool:
         return sighting.observation.ended or sighting.id in self._gone
@@ -322,6 +332,18 @@ class RecordingResults:
             limit = self._around.policy.of_recording
             message = f"there are more results than the {limit} that a recording may have; see its conditions"
             tell(name, "LimitReached", message, warning=True)
+        self._denial_events.tell(name, self.denials())
+
+    def denials(self) -> list[tuple[str, DenialSort]]:
+        """What was denied, with the container's name; one sort may stand several times."""
+        found = [
+            (key.container, sort)
+            for key, row in self._rows.items()
+            if not key.partial and "denials" in row.more.get("summary", ())
+            for sort in DenialSummary.from_json(row.more["summary"]["denials"]).sorts
+        ]
+        unpublished = ((group, each) for group, each in self._denied.items() if not self._row(group))
+        return [*found, *((group.container, sort) for group, each in unpublished for sort in each.sorts)]
 
     def _lacking(self, *, but_trouble: bool = False) -> list[int]:
         """The first revisions that results lack, of each group that has something to be written."""
@@ -348,14 +370,13 @@ class RecordingResults:
             for key, row in self._rows.items()
         ]
         waiting = {group: each.waiting for group, each in self._progress.items() if not self._row(group)}
-        for group in sorted(self._idle)[:_SOME]:
-            waiting[group] = self._idle[group]
+        shown = {group for group in self._denied if group in self._idle} | set(sorted(self._idle)[:_SOME])
+        waiting |= {group: self._idle[group] for group in shown}
         for group, why in waiting.items():
             active = _workloads(self._index.groups[group])
+            figures = ResultSummary(0, 0, 0, denials=self._denied.get(group, NO_DENIALS))
             reported.append(
-                Reported(
-                    self._key(group), "", STATE_RECORDING, ResultSummary(0, 0, 0), active=active, waiting=why
-                )
+                Reported(self._key(group), "", STATE_RECORDING, figures, active=active, waiting=why)
             )
         return reported
 

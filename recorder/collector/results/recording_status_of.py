@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from recorder.collector.results.denial_summary import DenialSort, most_frequent
 from recorder.collector.results.drafts import ResultKey
 from recorder.collector.results.result_object import SERVED_KINDS
 from recorder.collector.results.result_summary import ResultSummary
 from recorder.model.ledger import CAUSES, Ledger
 from recorder.model.recording import Recording, RefusedRecording
-from recorder.model.recording_status import Condition, RecordingStatus, ResultStatus
+from recorder.model.recording_status import Condition, DenialStatus, RecordingStatus, ResultStatus
 from recorder.model.result import Edit
 from recorder.profiles.result_marks import EDITED, STATE_FINAL
 
@@ -21,6 +22,9 @@ MAX_ACTIVE: Final = 100
 """How many of the workloads that are recorded now are shown."""
 MAX_CAUSES: Final = 32
 """How many causes of the ledger are shown; known ones first."""
+MAX_DENIALS: Final = 100
+"""How many sorts of denials are shown: of each container as many as of the others."""
+MAX_DENIALS_OF_CONTAINER: Final = 20
 MAX_MESSAGE: Final = 2048
 """Characters of a condition's message; the API takes 32,768."""
 # How many of a list's items are written out in a message.
@@ -102,12 +106,15 @@ def _status(
     conditions += _edited(results)
     conditions += _limit_reached(circumstances)
     whole = _whole(results)
+    denials, omitted = _denials(whole)
     return RecordingStatus(
         observed_generation=generation,
         conditions=tuple(conditions),
         active_workloads=_active(results)[:MAX_ACTIVE],
         results=tuple(_result(each) for each in whole if each.name),
         ledger=_shown_ledger(_ledger(whole)),
+        denials=denials,
+        denials_omitted=omitted,
     )
 
 
@@ -122,6 +129,26 @@ def _result(each: Reported) -> ResultStatus:
         coverage=each.summary.coverage,
         verdict=_cut(each.summary.verdict),
     )
+
+
+def _denials(whole: Iterable[Reported]) -> tuple[tuple[DenialStatus, ...], int]:
+    """Those of each container's results together; containers beyond the bound only count."""
+    sorts: dict[str, list[DenialSort]] = {}
+    omitted = 0
+    for each in whole:
+        if each.summary.denials:
+            sorts.setdefault(each.key.container, []).extend(each.summary.denials.sorts)
+            omitted += each.summary.denials.omitted
+    of_each = min(MAX_DENIALS_OF_CONTAINER, max(1, MAX_DENIALS // max(1, len(sorts))))
+    shown: list[DenialStatus] = []
+    for container in sorted(sorts):
+        kept, more = most_frequent(sorts[container], of_each if len(shown) < MAX_DENIALS else 0)
+        omitted += more
+        shown += (
+            DenialStatus(_cut(container), each.kind, each.verdict, each.action, each.count, each.records)
+            for each in kept
+        )
+    return tuple(shown), omitted
 
 
 # --- conditions

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from recorder.collector.results.denial_summary import NO_DENIALS, DenialSummary, summarized
 from recorder.collector.results.drafts import Draft
 from recorder.model.ledger import Ledger
 from recorder.model.record import Outcome, Phase, Record
@@ -21,13 +22,15 @@ class ResultSummary:
     """Figures of a result's record.
 
     syscalls: names that the workload was seen to call, in whichever ABI. denied: calls, by ABI and
-    number, that a filter denied. coverage: merged records. ledger: counts by cause.
+    number, that a filter denied. coverage: merged records. ledger: counts by cause. denials: of
+    filters, AppArmor and SELinux.
     """
 
     syscalls: int
     denied: int
     coverage: int
     ledger: Mapping[str, int] = field(default_factory=dict, hash=False)
+    denials: DenialSummary = NO_DENIALS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ledger", MappingProxyType(dict(sorted(self.ledger.items()))))
@@ -44,13 +47,17 @@ class ResultSummary:
             "denied": self.denied,
             "coverage": self.coverage,
             "ledger": dict(self.ledger),
+            **({"denials": self.denials.to_json()} if self.denials else {}),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ResultSummary:
         """Read what `to_json` gave. KeyError, TypeError or ValueError for anything else."""
         ledger = Ledger({str(cause): int(count) for cause, count in value["ledger"].items()})
-        return cls(int(value["syscalls"]), int(value["denied"]), int(value["coverage"]), ledger.counts)
+        denials = DenialSummary.from_json(value["denials"]) if "denials" in value else NO_DENIALS
+        return cls(
+            int(value["syscalls"]), int(value["denied"]), int(value["coverage"]), ledger.counts, denials
+        )
 
 
 def summary(draft: Draft) -> ResultSummary:
@@ -60,6 +67,7 @@ def summary(draft: Draft) -> ResultSummary:
         denied=_denied(draft.record),
         coverage=draft.coverage,
         ledger=compose(draft.record, NO_BASE).ledger.counts,
+        denials=summarized(draft.record),
     )
 
 

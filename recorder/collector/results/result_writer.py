@@ -123,13 +123,22 @@ class ResultWriter:
         if isinstance(made.content, NotYet):
             return Writing(Written.NOT_YET, row, made.content.reason)
         if row and row.uid and row.digest == made.digest and not again:
-            return Writing(Written.SAME, row)
+            return Writing(Written.SAME, await self._noted(made, row))
         if row and deleted and await self._is_removed(row):
             gone = replace(row, uid="", state=STATE_FINAL)
             if gone != row:
                 await self._store.save_result(gone)
             return Writing(Written.SUPERSEDED, gone)
         return await self._apply(recording, made, row, more)
+
+    async def _noted(self, made: Made, row: StoredResult) -> StoredResult:
+        """Figures that no object has, as those of denials, are kept all the same; StoreFull."""
+        figures = made.summary.to_json()
+        if row.more["summary"] == figures:
+            return row
+        noted = replace(row, more={**row.more, "summary": figures})
+        await self._store.save_result(noted)
+        return noted
 
     async def remove(self, recording: Recording, row: StoredResult) -> None:
         """Remove an object of ours, and forget it. PlatformUnreachable, StoreFull."""

@@ -13,6 +13,8 @@ from dataclasses import astuple, replace
 from recorder.collector.store import first_sights
 from recorder.collector.store.sighting import Sighting
 from recorder.collector.store.written import ids_text, json_text, placement_text
+from recorder.model.denial import MAX_DENIALS, DenialCount, DenialKey
+from recorder.model.errors import InvalidRecord
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import CallKey, Observation
@@ -54,8 +56,8 @@ def folded(group: Sequence[Sighting]) -> tuple[Observation, list[int]]:
     """The one observation of sightings with one fold key, and by how much each one's times are later in it.
 
     Without first sights. Its times are of the earliest wall offset, from which all of the group's are
-    positive. Counts of its ledger or times may be above 64 bits: such a group has no place in a row, and
-    stays as it is.
+    positive; counts of denials are added up. Counts or times may be above 64 bits, or the denials more
+    than one observation may have (InvalidRecord): such a group has no place in a row, and stays as it is.
     """
     offset = min(each.observation.wall_offset_ns for each in group)
     shifts = [each.observation.wall_offset_ns - offset for each in group]
@@ -68,11 +70,16 @@ def folded(group: Sequence[Sighting]) -> tuple[Observation, list[int]]:
         )
         for each, shift in zip(group, shifts, strict=True)
     ]
-    identity, calls = seen[0].identity, dict[CallKey, Numbers]()
-    for each in seen:
+    identity, calls, denials = seen[0].identity, dict[CallKey, Numbers](), dict[DenialKey, DenialCount]()
+    for each, shift in zip(seen, shifts, strict=True):
         identity = identity.join(each.identity)
         for key, numbers in each.calls.items():
             calls[key] = calls.get(key, Numbers()) | numbers
+        for denial, count in each.denials.items():
+            known, later = denials.get(denial), _later(count, shift)
+            denials[denial] = known + later if known else later
+    if len(denials) > MAX_DENIALS:
+        raise InvalidRecord(f"they have {len(denials)} denials; one has at most {MAX_DENIALS}")
     one = Observation(
         source=min(each.source for each in seen),
         identity=identity,
@@ -83,8 +90,14 @@ def folded(group: Sequence[Sighting]) -> tuple[Observation, list[int]]:
         last_seen_ns=max(each.last_seen_ns for each in seen),
         wall_offset_ns=offset,
         ended=True,
+        denials=denials,
     )
     return one, shifts
+
+
+def _later(count: DenialCount, shift: int) -> DenialCount:
+    first, last = (replace(each, time_ns=each.time_ns + shift) for each in (count.first, count.last))
+    return replace(count, first=first, last=last)
 
 
 def folded_sights(contents: Sequence[bytes], shifts: Sequence[int]) -> bytes:

@@ -19,13 +19,18 @@ from recorder.model.errors import StoreDamaged
 
 __all__ = ["SCHEMA", "STEPS", "Step", "create", "migrate", "newer", "schema_of"]
 
-SCHEMA = 1
-"""Of `tables`."""
+SCHEMA = 2
+"""Of `tables`. 1: the first. 2: observations may have denials, and recordings may ask for them."""
 
 Step = Callable[[Connection], None]
 
-STEPS: Mapping[int, Step] = {}
-"""By the version that a step begins with. Empty: version 1 is the first."""
+
+def _denials(_: Connection) -> None:
+    """Rows of version 1 are rows of version 2 without denials, which a recorder of version 1 would drop."""
+
+
+STEPS: Mapping[int, Step] = {1: _denials}
+"""By the version that a step begins with."""
 
 
 def create(connection: Connection) -> None:

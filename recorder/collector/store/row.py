@@ -83,11 +83,41 @@ def covers(content: bytes, known: bytes) -> bool:
         and (not old.wall_offset_ns or (new.wall_offset_ns and new.wall_offset_ns >= old.wall_offset_ns))
         and new.ended >= old.ended
         and all(each.count <= counts.get(each.cause, 0) for each in old.ledger)
+        and _covers_denials(new, old)
         and not any(
             int.from_bytes(each.numbers, "little") & ~calls.get((each.abi, each.phase, each.outcome), 0)
             for each in old.calls
         )
     )
+
+
+def _covers_denials(new: pb.Observation, old: pb.Observation) -> bool:
+    if not old.denials or old.denials == new.denials:
+        return True
+    known = {_denial_key(each): each for each in new.denials}
+    for each in old.denials:
+        found = known.get(_denial_key(each))
+        if (
+            found is None
+            or found.count < each.count
+            or _order(found.first) > _order(each.first)
+            or _order(found.last) < _order(each.last)
+            or not {*each.lacks} <= {*found.lacks}
+        ):
+            return False
+    return True
+
+
+def _denial_key(denial: pb.Denial) -> bytes:
+    key = pb.Denial()
+    key.CopyFrom(denial)
+    for field in ("count", "first", "last", "lacks"):
+        key.ClearField(field)
+    return key.SerializeToString(deterministic=True)
+
+
+def _order(task: pb.Sighting) -> tuple[int, int, bytes]:
+    return task.time_ns, task.pid, task.comm
 
 
 def columns_of(observation: Observation) -> dict[str, Any]:

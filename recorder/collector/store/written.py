@@ -49,6 +49,7 @@ def recording_text(recording: Recording) -> str:
             "disable": recording.disable,
             "generation": recording.generation,
             "beside": recording.beside,
+            "denials": recording.denials,
         }
     )
 
@@ -71,6 +72,7 @@ def from_recording(text: str) -> Recording:
         disable=found["disable"],
         generation=found["generation"],
         beside=found["beside"],
+        denials=found.get("denials", False),  # schema 1 has none
     )
 
 

@@ -24,7 +24,11 @@ VERSIONS = [f"1.{minor}" for minor in range(OLDEST[1], NEWEST[1] + 1)]
 
 # All that deploy/crds has and SPO has not, by path in the schema of ProfileRecording.
 STATUS_OF_OURS = {
-    f"status.{field}" for field in ("conditions", "ledger", "observedGeneration", "resultCount", "results")
+    f"status.{field}"
+    for field in (
+        *("conditions", "denials", "denialsOmitted", "ledger"),
+        *("observedGeneration", "resultCount", "results"),
+    )
 }
 BOTH_SPELLINGS = {
     "spec.recorder": ["Bpf", "Logs", "bpf", "logs"],

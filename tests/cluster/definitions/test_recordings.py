@@ -27,6 +27,18 @@ CONDITION = {
 STATUS: Mapping[str, Any] = {
     "activeWorkloads": ["pod-a", "pod-b"],
     "conditions": [CONDITION],
+    "denials": [
+        {
+            "container": "main",
+            "kind": "apparmor",
+            "verdict": "denied",
+            "what": "open(read)",
+            "count": 2,
+            "records": 1,
+        },
+        {"container": "main", "kind": "seccomp", "verdict": "denied", "what": "mount", "records": 1},
+    ],
+    "denialsOmitted": 3,
     "ledger": [{"cause": "attached_late", "count": 2}],
     "observedGeneration": 1,
     "resultCount": 1,
@@ -214,6 +226,8 @@ def test_our_status_is_kept_by_ours_and_pruned_by_spos(
         ({"results": [{"kind": "SeccompProfile"}]}, "status.results.name"),
         ({"results": [{"kind": "SeccompProfile", "name": "a", "denied": -1}]}, "denied"),
         ({"ledger": [{"cause": "ring_full"}]}, "status.ledger.count"),
+        ({"denials": [{"container": "main", "kind": "seccomp"}]}, "status.denials.what"),
+        ({"denialsOmitted": -1}, "status.denialsOmitted"),
     ],
 )
 def test_wrong_statuses_are_refused(

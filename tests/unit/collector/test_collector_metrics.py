@@ -57,7 +57,14 @@ ALL = CollectorFigures(
     service=SERVICE,
     store=STORE,
     publisher=PublisherFigures(
-        deleted=1, writes=30, creations=6, failures=2, overdue=1.5, decided={"refused": 3}, problem="away"
+        deleted=1,
+        writes=30,
+        creations=6,
+        failures=2,
+        overdue=1.5,
+        decided={"refused": 3},
+        denials=[(("shop", "apparmor", "file"), 12)],
+        problem="away",
     ),
     ready=True,
     problem=False,
@@ -107,6 +114,7 @@ def page(figures):
         ("confirmations_total", {"confirmation": "refused"}, 3),
         ("confirmations_total", {"confirmation": "missing"}, 0),
         ("platform_problem", {}, 0),
+        ("denials", {"namespace": "shop", "kind": "apparmor", "class": "file"}, 12),
         ("reviews_total", {"answer": "allowed"}, 9),
         ("enrolments_total", {"result": "owner"}, 1),
         ("certificate_end_seconds", {"certificate": "ca"}, 1_900_000_000),

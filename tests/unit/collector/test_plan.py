@@ -58,6 +58,13 @@ def test_all_that_an_agent_needs_is_in_it():
     )
 
 
+def test_denials_are_looked_for_where_they_are_asked_for():
+    """Beside the calls; it is another plan."""
+    message = plan_message([recording("r", denials=True)])
+    assert message.recordings[0].kinds == [agent_pb2.KIND_SYSCALLS, agent_pb2.KIND_DENIALS]
+    assert message.revision != plan_message([recording("r")]).revision
+
+
 def test_the_same_recordings_give_the_same_revision():
     """In any order, and in any process (maps and hashes have orders of their own); others give another."""
     one, two = recording("one", selector=SELECTOR), recording("two")

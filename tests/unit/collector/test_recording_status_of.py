@@ -1,9 +1,12 @@
 """The status of a recording: what is said, and that a person can act on it."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recorder.collector.results.denial_summary import DenialSort, DenialSummary, summarized
 from recorder.collector.results.drafts import ResultKey
 from recorder.collector.results.recording_status_of import (
     Circumstances,
@@ -12,9 +15,12 @@ from recorder.collector.results.recording_status_of import (
     refused_status,
 )
 from recorder.collector.results.result_summary import ResultSummary
+from recorder.model.record import Observation, Record, Source
 from recorder.model.recording import ProfileKind, RecordingName, RefusedRecording
-from recorder.model.recording_status import ResultStatus
+from recorder.model.recording_status import DenialStatus, ResultStatus
 from recorder.model.result import Edit
+from recorder.profiles.status_object import status_object
+from tests.denials_given import apparmor, counted
 from tests.unit.collector.seen import recording
 
 AGENTS = Circumstances(agents=3)
@@ -243,3 +249,65 @@ def test_sizes_are_bounded_whatever_is_told(told, text, count):
     assert len(status.active_workloads) == 100
     assert len(status.ledger) <= 32
     assert all(len(each.verdict) <= 256 and len(each.container) <= 256 for each in status.results)
+
+
+def with_denials(container, *counts, suffix="", omitted=0, action="open(write)"):
+    """A result with so many sorts of denials, the first of which came so often, and so on."""
+    sorts = tuple(
+        DenialSort("apparmor", "denied", "file", f"{action}{number}", count, 1)
+        for number, count in enumerate(counts)
+    )
+    key = ResultKey("uid-rec", ProfileKind.SECCOMP, container, suffix)
+    return Reported(key, container, "final", ResultSummary(4, 0, 1, denials=DenialSummary(sorts, omitted)))
+
+
+def test_denials_of_a_containers_results_are_put_together():
+    """Of two pods: counts and records are added up; what their results left out is counted."""
+    status = recording_status(
+        recording(), [with_denials("app", 3, 9), with_denials("app", 4, suffix="b", omitted=2)], AGENTS
+    )
+    assert status.denials == (
+        DenialStatus("app", "apparmor", "denied", "open(write)1", 9, 1),
+        DenialStatus("app", "apparmor", "denied", "open(write)0", 7, 2),
+    )
+    assert status.denials_omitted == 2
+
+
+def test_denials_are_bounded_and_each_container_has_its_part():
+    """20 of one, 100 in all; of more than a hundred containers one each, of the first ones."""
+    one = recording_status(recording(), [with_denials("app", *range(1, 51))], AGENTS)
+    assert (len(one.denials), one.denials_omitted) == (20, 30)
+    assert one.denials[0].count == 50
+    ten = recording_status(recording(), [with_denials(f"c{n}", *range(50)) for n in range(10)], AGENTS)
+    assert [each.container for each in ten.denials] == [f"c{n}" for n in range(10) for _ in range(10)]
+    assert ten.denials_omitted == 400
+    many = recording_status(recording(), [with_denials(f"c{n:03}", 1, 2) for n in range(150)], AGENTS)
+    assert [each.container for each in many.denials] == [f"c{n:03}" for n in range(100)]
+    assert many.denials_omitted == 200
+
+
+def test_a_status_with_the_longest_denials_is_small():
+    """Of what an object may hold, 1.5 MiB in etcd, it takes a fraction."""
+    name, word = "c" * 300, "\\x1b" * 2000
+    found = {apparmor(operation=f"{number}{word}", mask=word): counted(1 << 40) for number in range(60)}
+    seen = Observation(Source("n", "boot", 1, 1), denials=found)
+    results = [
+        Reported(
+            ResultKey("uid-rec", ProfileKind.SECCOMP, f"{number}{name}"),
+            name,
+            "final",
+            ResultSummary(4, 0, 1, denials=summarized(Record((seen,)))),
+        )
+        for number in range(5)
+    ]
+    status = recording_status(recording(), results, AGENTS)
+    assert len(status.denials) == 100
+    assert len(json.dumps(status_object(status, {}, "now")["denials"])) < 128 * 1024
+
+
+def test_denials_that_were_told_do_not_stay_when_there_are_none():
+    """A status is put over the one before; where there never was one, nothing is said."""
+    status = recording_status(recording(), [reported()], AGENTS)
+    assert "denials" not in status_object(status, {}, "now")
+    after = status_object(status, {"denials": [{"container": "app"}], "denialsOmitted": 3}, "now")
+    assert (after["denials"], after["denialsOmitted"]) == ([], 0)

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from recorder.collector.store.sighting import Change, Confirmation, Decision, Incoming
 from recorder.collector.store.store import Store
+from recorder.model.denial import MAX_DENIALS
 from recorder.model.errors import StoreFull
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import Identity, Pod, Source
+from tests.denials_given import apparmor, counted, selinux
 from tests.unit.collector.store_made import bounds, incoming, placed, recording, seen
 from tests.unit.model.strategies import UINT64, observations
 
@@ -283,6 +285,41 @@ def test_first_sights_of_folded_ones_go_last(tmp_path):
     bare = [each.id for each in found if not each.observation.first_sights]
     assert bare == list(range(1, len(bare) + 1)), "the oldest first"
     assert 0 < len(bare) < 300, "no more than was needed"
+    store.close()
+
+
+def test_denials_of_restarts_are_added_up(tmp_path):
+    """By hand: two runs, on a node whose clock was set forward in between; a late repeat changes nothing."""
+    store = Store.open(tmp_path / "store", bounds())
+    store.save_recording(recording("r1"))
+    later = {"wall_offset_ns": 1_700_000_000_000_001_000}  # 1,000 ns more than the others'
+    once, twice = {apparmor(): counted(3, 10, 20)}, {apparmor(): counted(4, 5, 30), selinux(): counted(1)}
+    store.put([incoming(1, denials=once), incoming(2, denials=twice, **later)])
+    settle(store)
+    store.close()
+    store = everything_folds(tmp_path / "store")
+    assert store.compact() == 2
+    (found,) = store.sightings("r1")
+    assert dict(found.observation.denials) == {
+        apparmor(): counted(7, 10, 1030),
+        selinux(): counted(1, 1100, 1200),
+    }
+    assert store.put([incoming(1, denials=once)]) == [Change(1, False)]
+    store.close()
+
+
+def test_more_denials_than_one_observation_has_stay_apart(tmp_path):
+    """None of them is given up, nor would a note appear in a profile."""
+    store = Store.open(tmp_path / "store", bounds())
+    store.save_recording(recording("r1"))
+    for run in (1, 2):
+        names = (b"/%d/%d" % (run, number) for number in range(MAX_DENIALS // 2 + 1))
+        store.put([incoming(run, denials={apparmor(name): counted() for name in names})])
+    settle(store)
+    store.close()
+    store = everything_folds(tmp_path / "store")
+    compacted(store)
+    assert [len(each.observation.denials) for each in store.sightings("r1")] == [MAX_DENIALS // 2 + 1] * 2
     store.close()
 
 

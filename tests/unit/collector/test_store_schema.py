@@ -18,9 +18,11 @@ from recorder.collector.store.stored import StoredResult
 from recorder.collector.store.tables import RESULT, sealed
 from recorder.model.errors import StoreDamaged
 from recorder.model.recording import ProfileKind
+from tests.denials_given import REST, apparmor, counted, selinux
 from tests.unit.collector.store_made import bounds, edits, placed, recording, seen
 
 SCHEMAS = Path(__file__).with_name("store_schemas")
+DENIALS = {apparmor(b"/etc/\xff\n"): counted(3), selinux(): counted(4, 5, 6), REST: counted(7)}
 
 
 @pytest.fixture
@@ -78,7 +80,12 @@ def test_every_released_schema_is_read(path, version):
                 {"newest": 3},
             )
         ]
-        assert store.revision == 9
+        assert store.revision == {1: 9, 2: 11}[version]
+        if version >= 2:
+            (denied,) = store.sightings("r3")
+            assert denied.observation == seen(8, pod=None, denials=DENIALS)
+            assert store.recordings()["r3"].recording == recording("r3", denials=True)
+        assert not store.recordings()["r1"].recording.denials
 
 
 def test_the_schema_of_today_is_the_last_released(path, tmp_path):
@@ -163,17 +170,19 @@ def test_a_step_that_forgets_a_seal_is_found_at_once(path, monkeypatch):
 @pytest.mark.parametrize("set_aside", [False, True])
 def test_a_newer_store_is_refused_and_never_set_aside(path, monkeypatch, set_aside):
     """Whoever goes back to an older recorder loses nothing."""
-    restored(path, 1)
+    restored(path, migrations.SCHEMA)
+    next_schema = {migrations.SCHEMA: rename_digests}, migrations.SCHEMA + 1
     with monkeypatch.context() as patch:
-        with_steps(patch, {1: rename_digests}, 2)
+        with_steps(patch, *next_schema)
         Store.open(path, bounds()).close()
     whole = path.read_bytes()
-    with pytest.raises(
-        StoreDamaged, match=r"schema 2, and this recorder knows those up to 1.*newer recorder"
-    ):
+    expected = (
+        f"schema {next_schema[1]}, and this recorder knows those up to {migrations.SCHEMA}.*newer recorder"
+    )
+    with pytest.raises(StoreDamaged, match=expected):
         Store.open(path, bounds(), set_aside=set_aside)
     assert path.read_bytes() == whole
     with monkeypatch.context() as patch:
-        with_steps(patch, {1: rename_digests}, 2)
+        with_steps(patch, *next_schema)
         with contextlib.closing(Store.open(path, bounds())) as store:
             assert store.results("r1")

@@ -195,6 +195,16 @@ def test_two_names_never_look_the_same(one, other):
             assert shown(text(one)) != shown(text(other))
 
 
+def test_words_are_bounded():
+    """Those of a module come by way of an agent: a class, an operation, as many permissions as a mask has."""
+    words = ("\U0010ffff" * 256,) * 64
+    for details in (apparmor(denied=words), selinux(permissions=words, object_class="x" * 256)):
+        found = denial_text("denied", details)
+        assert len(found.action) == 253
+        assert found.action.endswith("…")
+        assert len(found.object_class) <= 65
+
+
 def test_a_name_that_is_cut_says_so():
     """What the kernel side did not keep, and what is not shown: with the bytes that it had."""
     assert shown(text(b"/abc", 4000)) == "/abc…[4000B]"

@@ -27,7 +27,15 @@ LOSSES = {
     "accesses_full",
     "domain_enforcing",
 }
-NOTES = {"ring_full", "unknown_number", "joiner_without_exec", "undecided", "denials_full"}
+NOTES = {
+    "ring_full",
+    "unknown_number",
+    "joiner_without_exec",
+    "undecided",
+    "denials_unwatched",
+    "denials_late",
+    "denials_full",
+}
 
 
 @given(ledgers)

@@ -1,6 +1,7 @@
 """The abstract form: which list each path is in, what is denied to whom, what it cannot say."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -29,6 +30,8 @@ from recorder.profiles.apparmor_annotations import apparmor_annotations, explana
 from recorder.profiles.apparmor_profile import abstract_profile
 from recorder.profiles.apparmor_rules import apparmor_rules
 from recorder.profiles.apparmor_yaml import from_yaml, to_object, to_yaml
+from recorder.profiles.path_tree import THRESHOLDS, Thresholds
+from tests.truth.installed import installed
 from tests.unit.profiles.accessed import did, files
 from tests.unit.profiles.globs import regex_of
 
@@ -42,7 +45,7 @@ def profile_of(*seen):
     return abstract_profile(apparmor_rules(seen), "web")
 
 
-def installed(profile):
+def permissions(profile):
     """Per path text: which permissions an installer allows and denies, by the API's own rules."""
     rules = []
     for texts, allowed, denied in (
@@ -58,7 +61,7 @@ def installed(profile):
 
 def may(profile, path, letters):
     """Whether an installed profile lets a path be used so: denials win."""
-    rules = [(allowed, denied) for regex, allowed, denied in installed(profile) if regex.fullmatch(path)]
+    rules = [(allowed, denied) for regex, allowed, denied in permissions(profile) if regex.fullmatch(path)]
     allowed = set().union(*(each for each, _ in rules)) - set().union(*(each for _, each in rules))
     return set(letters) <= allowed
 
@@ -244,3 +247,26 @@ def test_generalisation_is_counted_in_the_object_and_explained_beside_it():
     )
     found = apparmor_annotations(Record(), rules, abstract_profile(rules, "x"))
     assert re.fullmatch(r'\{"pid":1,"sha256":"[0-9a-f]{64}","threshold":1\}', found[f"{PREFIX}/generalised"])
+
+
+def test_what_is_installed_loads():
+    """An installer takes every path, also of hostile names, and the parser the text that it makes."""
+    hostile = [bytes([each]) for each in (*range(1, 0x30, 3), *b'"*?[]{}()^@#,\\ \t\n', 0x7F, 0x80, 0xFF)]
+    hostile = [each for each in hostile if each != b"/"]
+    seen = did(
+        *((File(b"/h/" + each), FileRight.READ) for each in hostile),
+        *((File(b"/x/" + each), FileRight.EXEC) for each in hostile),
+        *((File(b"/m/%d/" % n + each), FileRight.MMAP_EXEC) for n, each in enumerate(hostile)),
+        *((File(b"/w/" + each + b"/f"), FileRight.WRITE) for each in hostile),
+        (File(b"/proc/7/stat"), FileRight.READ),
+        (File(b"/tmp/tmp.aB3xYz9k1Q"), FileRight.CREATE),
+        (Socket(2, 1), SocketRight.CREATE),
+        (Socket(16, 3), SocketRight.CREATE),
+        (Capability(17), CapabilityRight.GRANTED),
+    )
+    for thresholds in (THRESHOLDS, Thresholds({b"/": 0})):
+        profile = abstract_profile(apparmor_rules([seen], thresholds, 5_000), "web.nginx-1")
+        text = installed(to_object(profile))
+        command = ["apparmor_parser", "-Q", "-K", "--skip-kernel-load"]
+        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr.decode()

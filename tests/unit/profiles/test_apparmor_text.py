@@ -127,7 +127,7 @@ single = globs.filter(lambda each: "//" not in glob_text(each))
 
 
 @given(st.lists(single, min_size=1, max_size=8))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_patterns_are_what_the_parser_makes_of_them(patterns):
     """The expressions that apparmor_parser prints match what the tests' own reading of globs matches."""
     text = "profile x {\n" + "".join(f"  {glob_text(each)} r,\n" for each in patterns) + "}\n"
@@ -291,3 +291,13 @@ def test_a_whole_profile_loads():
 def test_a_pattern_is_one_line(glob):
     """Whatever is in it."""
     assert "\n" not in glob_text(Glob((*glob.tokens, *b'\n"')))
+
+
+def test_how_it_came_to_be_stands_above_it():
+    """A line for each, whatever another machine says of itself."""
+    rules = apparmor_rules([files("r /etc/hosts")])
+    text = to_text(
+        rules, "x", about={"verdict": "complete", "kernel": "6\n/** rwix,", "runtime": ""}, base=False
+    )
+    assert text.splitlines()[:2] == ["# kernel: 6\\012/\\*\\* rwix,", "# verdict: complete"]
+    assert parsed(text, "-N").split() == ["x"]

@@ -212,3 +212,15 @@ def test_a_part_without_a_rule_is_itself():
     part = part_of(b"hosts", [b"etc"], Lifetime())
     assert (part.literal, part.rules) == (b"hosts", ())
     assert part_of(b"1", [b"proc"], Lifetime()).literal is None
+
+
+def test_a_rule_that_another_has_is_left_out():
+    """If it has every path and every permission; the wider one was then seen where both were."""
+    used = [
+        UsedPath(b"/run/{secret}", READ | WRITE, sources=1),
+        UsedPath(b"/run/app", READ, sources=2),
+        UsedPath(b"/run/tool", READ | Permission.EXECUTE, sources=4),
+    ]
+    rules = path_rules(used)
+    assert texts(rules) == ['"/run/*" rw,', '"/run/tool" rix,']
+    assert (rules[0].sources, rules[0].paths) == (3, (b"/run/app", b"/run/{secret}"))

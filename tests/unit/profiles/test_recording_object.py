@@ -298,3 +298,38 @@ def test_what_is_no_object_is_refused(value):
     """Said in words that name what is expected."""
     with pytest.raises(InvalidRecording, match="a ProfileRecording is an object with apiVersion"):
         recording_of(value)
+
+
+def with_kinds(text):
+    value = yaml.safe_load(V1ALPHA1)
+    value["metadata"]["annotations"] = {"other": "x", "recorder.x-k8s.io/kinds": text}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("text", "denials"),
+    {
+        "denials": True,
+        "syscalls,denials": True,
+        " denials , syscalls ": True,
+        "syscalls": False,
+        "": False,
+    }.items(),
+)
+def test_an_annotation_asks_for_denials(text, denials):
+    """Also in a file; calls are recorded in any case."""
+    assert recording_of(with_kinds(text)).denials is denials
+    assert recording_yaml(yaml.safe_dump(with_kinds(text))).denials is denials
+
+
+def test_without_the_annotation_nobody_looks_for_denials():
+    """As with every recording that was written for another recorder."""
+    assert not recording_yaml(V1).denials
+
+
+@pytest.mark.parametrize("text", ["denial", "syscalls denials", "syscalls;denials", "Denials", "all"])
+def test_other_kinds_are_refused(text):
+    """With the annotation's name, and what it may say."""
+    expected = r"metadata.annotations\[recorder.x-k8s.io/kinds\]: '.*' is none of syscalls, denials"
+    with pytest.raises(InvalidRecording, match=expected):
+        recording_of(with_kinds(text))

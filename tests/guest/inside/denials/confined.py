@@ -99,7 +99,7 @@ class Confined:
         assert self._process.stdin
         self._process.stdin.write(b"\n")
         self._process.stdin.flush()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         # By memory: what it may do from now on is what is tested.
         while self._state[0] != CHANGED:
             assert self._process.poll() is None
@@ -112,7 +112,7 @@ class Confined:
     def open(self, number: int) -> None:
         """It opens the first `number` of its paths, those that it has opened before not again."""
         self.open_begin(number)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while self._state[1] < number:
             assert self._process.poll() in (None, OPENED)
             assert time.monotonic() < deadline

@@ -140,7 +140,7 @@ def test_the_nearest_cgroup_that_is_watched_has_them(tmp_path, files):
 
 def test_given_back_again_and_again_in_the_middle_of_a_flood(tmp_path, files, scaled):
     """Each denial is in the reading of one of the epochs, or counted as one that came in between."""
-    times = scaled(50_000, 1_000)
+    times = scaled(500_000, 5_000)
     with new_cgroup() as cgroup, _watching(DenialBounds(denials=16, per_cgroup=8, cgroups=2)) as watch:
         number = cgroup_id(cgroup)
         watch.watch(number)

@@ -1,0 +1,147 @@
+"""What SELinux has to allow for what was denied, or would have been: permissions by type and class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from recorder.model.denial import SelinuxDenial, Text
+from recorder.model.errors import InvalidProfile
+from recorder.model.ledger import Ledger
+from recorder.model.record import Record
+
+__all__ = ["REFUSED_CLASSES", "REFUSED_PERMISSIONS", "REFUSED_TYPES", "SELF", "SelinuxRules", "selinux_rules"]
+
+SELF: Final = "@self"
+"""The type of the process itself."""
+
+REFUSED_TYPES: Final = frozenset({"kernel_t", "kmem_t", "security_t", "shadow_t"})
+REFUSED_CLASSES: Final = frozenset({"capability", "capability2", "security", "system"})
+REFUSED_PERMISSIONS: Final = frozenset(
+    {
+        "load_policy",
+        "mac_admin",
+        "mounton",
+        "relabelfrom",
+        "relabelto",
+        "setbool",
+        "setenforce",
+        "setsecparam",
+    }
+)
+"""With these an installer of SelinuxProfile objects refuses the whole profile."""
+
+_Allowed = Mapping[tuple[str, str], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class SelinuxRules:
+    """What is to be allowed to one type of process.
+
+    domain: that type; allowed: permissions by target's type (or SELF) and class, all sorted; refused:
+    the part of it that an installer of objects does not take. enforced: denials that took place,
+    so that what would have come after them is not known. left_out: what is in no rule, as sentences.
+    """
+
+    domain: str
+    allowed: _Allowed = field(default_factory=dict)
+    refused: _Allowed = field(default_factory=dict)
+    enforced: int = 0
+    left_out: tuple[str, ...] = ()
+    ledger: Ledger = field(default_factory=Ledger)
+
+    def __post_init__(self) -> None:
+        for name in ("allowed", "refused"):
+            kept = {key: tuple(sorted(set(names))) for key, names in sorted(getattr(self, name).items())}
+            object.__setattr__(self, name, MappingProxyType(kept))
+
+    @property
+    def installable(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """What an installer of objects takes."""
+        found = {}
+        for key, names in self.allowed.items():
+            kept = tuple(name for name in names if name not in self.refused.get(key, ()))
+            if kept:
+                found[key] = kept
+        return found
+
+
+def selinux_rules(record: Record, domain: str = "") -> SelinuxRules:
+    """Return the rules for a record's denials.
+
+    domain: the type of the processes whose denials count. Without one it is the type that they all
+    have, or of those that were permissive. InvalidProfile if there is none, or more than one.
+    """
+    seen = [key for observation in record.observations for key in observation.denials]
+    denials = [key.details for key in seen if isinstance(key.details, SelinuxDenial)]
+    domain = domain or _domain(denials)
+    allowed: dict[tuple[str, str], set[str]] = {}
+    left_out: set[str] = set()
+    enforced = 0
+    for each in denials:
+        source, target = _type(each.source), _type(each.target)
+        if source is None or target is None or not each.object_class or not each.permissions:
+            left_out.add(f"a denial of class {each.object_class or 'unknown'}: its contexts are not whole")
+            continue
+        if source != domain:
+            left_out.add(f"denials of processes of type {source}: this profile is for {domain}")
+            continue
+        enforced += not each.permissive
+        key = (SELF if target == source else target, each.object_class)
+        for name in each.permissions:
+            if name.startswith("0x"):
+                left_out.add(f"permission {name} of class {each.object_class}: the kernel has no name for it")
+            else:
+                allowed.setdefault(key, set()).add(name)
+    if not allowed:
+        raise InvalidProfile(
+            "the profile would allow nothing: the record has no denial by SELinux of"
+            f" {domain or 'any process'}; record with --kind denials, with the container in a permissive"
+            " domain (seLinuxOptions.type)"
+        )
+    ledger = record.ledger
+    if enforced:
+        ledger = ledger.join(Ledger({"domain_enforcing": enforced}))
+    if "denials_full" in ledger.counts:
+        ledger = ledger.join(Ledger({"accesses_full": 1}))
+    return SelinuxRules(
+        domain=domain,
+        allowed={key: tuple(names) for key, names in allowed.items()},
+        refused={key: refused for key, names in allowed.items() if (refused := _refused(key, names))},
+        enforced=enforced,
+        left_out=tuple(sorted(left_out)),
+        ledger=ledger,
+    )
+
+
+def _domain(denials: Sequence[SelinuxDenial]) -> str:
+    types = {_type(each.source): False for each in denials}
+    for each in denials:
+        types[_type(each.source)] |= each.permissive
+    types.pop(None, None)
+    permissive = {name for name, is_so in types.items() if is_so}
+    chosen = sorted(str(name) for name in (permissive or types))
+    if len(chosen) > 1:
+        raise InvalidProfile(
+            f"the record has denials of processes of {len(chosen)} types ({', '.join(chosen[:10])}): say with"
+            " --domain which one the profile is for"
+        )
+    return chosen[0] if chosen else ""
+
+
+def _type(context: Text) -> str | None:
+    """Return the third field of a context, user:role:type:level."""
+    parts = context.content.split(b":", 3)
+    if len(parts) < 3 or (context.cut and len(parts) == 3):
+        return None
+    name = parts[2].decode("ascii", "replace")
+    return name if name.isascii() and name.replace("_", "").replace(".", "").isalnum() else None
+
+
+def _refused(key: tuple[str, str], names: Iterable[str]) -> tuple[str, ...]:
+    target, object_class = key
+    if target in REFUSED_TYPES or object_class in REFUSED_CLASSES:
+        return tuple(names)
+    return tuple(name for name in names if name in REFUSED_PERMISSIONS)

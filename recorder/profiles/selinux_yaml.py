@@ -1,0 +1,139 @@
+"""SelinuxProfile objects (security-profiles-operator.x-k8s.io/v1) as YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from recorder.model.errors import InvalidProfile
+from recorder.model.record import Record
+from recorder.profiles.annotations import PREFIX, bounded_text, provenance_annotations
+from recorder.profiles.api_group import GROUP
+from recorder.profiles.fields import Fields
+from recorder.profiles.label import is_object_name
+from recorder.profiles.seccomp_yaml import object_yaml
+from recorder.profiles.selinux_rules import SelinuxRules
+from recorder.profiles.strict_yaml import NotYamlError, load_yaml
+
+__all__ = [
+    "API_VERSION",
+    "KIND",
+    "SelinuxProfile",
+    "build",
+    "from_yaml",
+    "needs_a_human",
+    "to_object",
+    "to_yaml",
+]
+
+API_VERSION: Final = f"{GROUP}/v1"
+KIND: Final = "SelinuxProfile"
+
+_READ_VERSIONS: Final = (API_VERSION, f"{GROUP}/v1alpha2")
+_MODES: Final = ("Enforcing", "Permissive")
+_STATES: Final = ("Enabled", "Disabled")
+_INHERITED: Final = ("System", "SelinuxProfile")
+
+
+@dataclass(frozen=True, slots=True)
+class SelinuxProfile:
+    """An object's fields. allow: permissions by type and class; inherit: pairs of kind and name."""
+
+    name: str
+    allow: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    inherit: tuple[tuple[str, str], ...] = (("System", "container"),)
+    permissive: bool = False
+    state: str = "Enabled"
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for each in ("annotations", "labels", "allow"):
+            object.__setattr__(self, each, MappingProxyType(dict(sorted(getattr(self, each).items()))))
+
+
+def build(rules: SelinuxRules, record: Record, name: str) -> SelinuxProfile:
+    """Return the object for rules; InvalidProfile if it could allow nothing, or have no such name."""
+    if not is_object_name(name):
+        raise InvalidProfile(
+            f"{name!r} cannot name a profile: use at most 253 lower-case letters, digits, '-' and '.',"
+            " with a letter or a digit at each end"
+        )
+    if not rules.installable:
+        raise InvalidProfile(
+            f"profile {name} would allow nothing that an installer takes: {'; '.join(needs_a_human(rules))}"
+        )
+    found = {
+        **provenance_annotations(record, rules.ledger),
+        "domain": rules.domain,
+        "needs-a-human": "\n".join(bounded_text(each) for each in needs_a_human(rules)[:40]),
+        "warnings": "\n".join(bounded_text(each) for each in rules.left_out[:40]),
+    }
+    annotations = {f"{PREFIX}/{key}": value for key, value in found.items() if value}
+    return SelinuxProfile(name=name, allow=rules.installable, annotations=annotations)
+
+
+def needs_a_human(rules: SelinuxRules) -> tuple[str, ...]:
+    """Return a sentence for each rule that an installer refuses: what fails without it."""
+    return tuple(
+        f"{target} {object_class} {{ {' '.join(names)} }}: the installer refuses it; without it"
+        f" {', '.join(names)} on {object_class} fails"
+        for (target, object_class), names in rules.refused.items()
+    )
+
+
+def to_object(profile: SelinuxProfile) -> dict[str, object]:
+    """Return the object as it goes to an API server: plain dicts, lists and values."""
+    metadata: dict[str, object] = {"name": profile.name}
+    if profile.labels:
+        metadata["labels"] = dict(profile.labels)
+    if profile.annotations:
+        metadata["annotations"] = dict(profile.annotations)
+    allow: dict[str, dict[str, list[str]]] = {}
+    for (target, object_class), names in profile.allow.items():
+        allow.setdefault(target, {})[object_class] = sorted(names)
+    spec = {
+        "state": profile.state,
+        "mode": "Permissive" if profile.permissive else "Enforcing",
+        "inherit": [{"kind": kind, "name": name} for kind, name in profile.inherit],
+        "allow": allow,
+    }
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
+
+
+def to_yaml(profile: SelinuxProfile) -> str:
+    """Return the YAML text, ASCII: the same value gives the same bytes."""
+    return object_yaml(to_object(profile))
+
+
+def from_yaml(text: str) -> SelinuxProfile:
+    """Read one object, as written or as an API server shows it. InvalidProfile names the field."""
+    try:
+        value = load_yaml(text)
+    except NotYamlError as error:
+        raise InvalidProfile(str(error)) from error
+    top = Fields(value)
+    top.text("apiVersion", _READ_VERSIONS)
+    top.text("kind", (KIND,))
+    metadata, spec = top.child("metadata"), top.child("spec")
+    top.ignore("status")
+    top.end()
+    profile = SelinuxProfile(
+        name=metadata.text("name"),
+        annotations=metadata.table("annotations"),
+        labels=metadata.table("labels"),
+        state=spec.text("state", _STATES, "Enabled"),
+        permissive=spec.text("mode", _MODES, "Enforcing") == "Permissive",
+        inherit=tuple(
+            (each.text("kind", _INHERITED, "System"), each.text("name")) for each in spec.children("inherit")
+        ),
+        allow={
+            (target, object_class): names
+            for target, classes in spec.optional_child("allow").objects().items()
+            for object_class, names in classes.lists().items()
+        },
+    )
+    spec.end()
+    return profile
