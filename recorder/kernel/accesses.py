@@ -179,13 +179,13 @@ class AccessWatch:
         Where programs are attached twice, those that both skipped: what the first skipped, less what
         the second did meanwhile.
         """
-        skipped = sum(
+        skipped: int = sum(
             program_info(self._libbpf, fd).missed
             for name, fd in self._programs.items()
             if not name.endswith(AGAIN)
         )
         counters = self._counters[0]
-        return int(counters.busy) + max(0, skipped - counters.substituted)
+        return int(counters.busy) + max(0, skipped - int(counters.substituted))
 
     def close(self) -> None:
         """Detaches and frees all; may be repeated."""
