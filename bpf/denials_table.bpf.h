@@ -335,8 +335,14 @@ static __always_inline int watch(__u64 cgroup_id, enum owner_scope scope)
 	__u32 *index = bpf_map_lookup_elem(&owner_places, &cgroup_id);
 	struct denial_owner *owner;
 
-	if (!index)
-		return new_owner(cgroup_id, scope) >= 0;
+	if (!index) {
+		if (new_owner(cgroup_id, scope) >= 0)
+			return 1;
+		/* None is free, or a denial of its own has just made it one. */
+		index = bpf_map_lookup_elem(&owner_places, &cgroup_id);
+		if (!index)
+			return 0;
+	}
 	owner = owner_at(*index);
 	if (!owner || owner->state != OWNER_WATCHED)
 		return 0;

@@ -384,7 +384,11 @@ def definition(
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{singular}s.{GROUP}"},
+        # by the label `recorder check --cluster` tells ours from SPO's
+        "metadata": {
+            "name": f"{singular}s.{GROUP}",
+            "labels": {"app.kubernetes.io/name": "profile-recorder"},
+        },
         "spec": {
             "group": GROUP,
             "scope": scope,

@@ -62,7 +62,8 @@ present() { # PROBE
 	case $1 in
 	/*) compgen -G "$1" >/dev/null ;;
 	py:*) "$PYTHON" -c 'import sys, importlib.util as u; sys.exit(u.find_spec(sys.argv[1]) is None)' "${1#py:}" 2>/dev/null ;;
-	so:*) { ldconfig -p || /sbin/ldconfig -p; } 2>/dev/null | grep -q "[[:space:]]${1#so:} " ;;
+	# not by a pipe, whose first end would die of SIGPIPE now and then
+	so:*) grep -q "[[:space:]]${1#so:} " <<<"$(ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null)" ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
 }

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import logging
 import os
-import shutil
 from collections.abc import Awaitable, Callable
 
 import grpc
@@ -20,7 +19,7 @@ from recorder.agent.enrolment import Enrolment
 from recorder.agent.figures import Distributions
 from recorder.agent.observation import boot_id
 from recorder.agent.plan import plan_of
-from recorder.agent.processes import FOLDER, Processes
+from recorder.agent.processes import Processes
 from recorder.agent.reports import Reports
 from recorder.agent.runtimes import runtimes
 from recorder.agent.service import AgentService
@@ -43,7 +42,7 @@ from recorder.rpc.tls import TlsFiles, channel_credentials
 from recorder.rpc.v1 import agent_pb2, agent_pb2_grpc, collector_pb2
 from recorder.service.web import Client, WebServer, metrics_server, probe_server
 
-__all__ = ["NodeAgent", "remove"]
+__all__ = ["NodeAgent"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -426,16 +425,6 @@ class NodeAgent:
         if not (listen.certificate and listen.key):
             return None
         return TlsFiles(listen.certificate, listen.key, listen.client_ca)
-
-
-def remove(settings: Settings) -> None:
-    """Detaches and unpins what any agent of any version left. May be repeated."""
-    folder = settings.agent.pins
-    pins.unpin(folder / FOLDER)
-    pins.unpin(folder)
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    StateFile(settings.agent.state_directory, boot_id()).remove()
 
 
 def _no_credentials() -> None:

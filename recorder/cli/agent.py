@@ -15,7 +15,14 @@ def add_parser(commands: Commands, *, flags: bool) -> None:
         description="Serve recordings of this node: by a plan, and on request (recorder capture).",
     )
     parser.add_argument(
-        "--remove", action="store_true", help="detach and unpin what any agent left on this machine, and end"
+        "--remove",
+        action="store_true",
+        help="remove what any agent left on this machine (pins, state, sockets), say what it was, and end",
+    )
+    parser.add_argument(
+        "--remove-spool",
+        action="store_true",
+        help="with --remove: also records that no collector has acknowledged",
     )
     parser.add_argument("--check", action="store_true", help="check the settings, show the budget, and end")
     if flags:

@@ -12,7 +12,7 @@ import time
 from recorder.agent.budget import Budget
 from recorder.agent.settings_sources import SOURCES
 from recorder.cli.service_process import one_arena, say_to_stderr, serve
-from recorder.model.errors import NotPermitted
+from recorder.model.errors import NotPermitted, UsageError
 
 _LOG = logging.getLogger("recorder.agent")
 
@@ -23,6 +23,8 @@ BIG_IMPORTS = ("grpc", "recorder.rpc.server", "recorder.agent.node_agent")
 def run(options: argparse.Namespace) -> int:
     """Returns the exit status."""
     say_to_stderr("recorder agent")
+    if options.remove_spool and not options.remove:
+        raise UsageError("--remove-spool goes with --remove")
     settings = SOURCES.load(options)
     budget = Budget(settings.memory, settings.denials)
     budget.check()
@@ -31,13 +33,13 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if os.geteuid() != 0:
         raise NotPermitted("the agent loads BPF programs and looks at all processes; run it as root")
+    if options.remove:
+        from recorder.agent.removal import remove
+
+        print(*(remove(settings, spool=options.remove_spool) or ["nothing was left"]), sep="\n")
+        return 0
     one_arena()
     costs = import_costs()
-    if options.remove:
-        from recorder.agent.node_agent import remove
-
-        remove(settings)
-        return 0
     for line in (*budget.explain().splitlines(), *costs):
         _LOG.info("%s", line)
     from recorder.agent.node_agent import NodeAgent

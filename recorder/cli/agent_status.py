@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(response)
         return DONE
-    for line in _lines(response):
+    for line in lines_of(response):
         print(line)
     for head, rows in _tables(response):
         if rows:
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _lines(status: pb.GetStatusResponse) -> Iterator[str]:
+def lines_of(status: pb.GetStatusResponse) -> Iterator[str]:
     """What is said once, as `name: value`."""
     from recorder.cli.escape import escape
 
@@ -69,6 +70,19 @@ def _lines(status: pb.GetStatusResponse) -> Iterator[str]:
         f"collector: {escape(uplink.collector)}, {state}; {uplink.unacknowledged} unacknowledged, "
         f"spool {uplink.spool_bytes / _MIB:.1f} MiB"
     )
+    if uplink.HasField("certificate_ends"):
+        yield f"certificate: {_certificate(uplink)}"
+
+
+def _certificate(uplink: pb.UplinkStatus) -> str:
+    from recorder.cli.escape import escape
+
+    if not uplink.certificate_ends:
+        return "none yet"
+    text = time.strftime("until %Y-%m-%d %H:%M:%S UTC", time.gmtime(uplink.certificate_ends))
+    if uplink.connected and uplink.problem:  # nothing stands still, so far
+        return f"{text}; {escape(uplink.problem)}"
+    return text
 
 
 def _tables(status: pb.GetStatusResponse) -> Iterator[tuple[tuple[str, ...], list[tuple[str, ...]]]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,17 +18,7 @@ from recorder.kernel.loaders import OLDEST_KERNEL, load
 from recorder.kernel.preemption import KERNEL_BTF
 from recorder.kernel.spec import Bounds, object_path
 from recorder.model.errors import RecorderError
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One point: what was found; needed: recording is impossible without it."""
-
-    point: str
-    good: bool
-    needed: bool
-    found: str
-    remedy: str = ""
+from recorder.model.finding import Finding
 
 
 def _kernel() -> Finding:

@@ -10,6 +10,7 @@ from recorder.cli import (
     agent,
     agent_status,
     capture,
+    certs,
     check,
     collector,
     containers,
@@ -45,6 +46,7 @@ def parser(asked: str = "agent") -> Parser:
     records.add_parser(commands)
     serve.add_parser(commands)
     collector.add_parser(commands, flags=asked == "collector")
+    certs.add_parser(commands)
     return top
 
 

@@ -121,6 +121,7 @@ class Collector:
             raise InternalError("enrolment was asked for, and nobody can vouch for agents")
         # 9 MiB that a collector without a CA does not spend
         from recorder.collector.identity import CollectorIdentity, Lives  # noqa: PLC0415
+        from recorder.identity.authority import Certificate  # noqa: PLC0415
         from recorder.identity.authority_folder import AuthorityFolder, Mounted  # noqa: PLC0415
 
         mounted = None
@@ -132,6 +133,7 @@ class Collector:
             folder, settings.server_names, lives, enrolling.trust, service.figures
         )
         self._identity.begin()
+        service.certificate_ends = lambda pem: Certificate.parse(pem, "an agent's certificate").ends
         self._run(self._identity.run())
 
     def _run(self, *work: Coroutine[Any, Any, None]) -> None:

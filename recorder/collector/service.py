@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -31,7 +32,7 @@ from recorder.model.errors import AccessDenied, InvalidRequest, LimitReached, Re
 from recorder.rpc.bearer import token_of
 from recorder.rpc.limits import Limits
 from recorder.rpc.names import is_subdomain, shown
-from recorder.rpc.peer import Peer, peer_of
+from recorder.rpc.peer import Peer, certificate_of, peer_of
 from recorder.rpc.v1 import collector_pb2 as pb
 from recorder.rpc.v1 import collector_pb2_grpc
 
@@ -134,6 +135,8 @@ class CollectorService(collector_pb2_grpc.CollectorServicer):
         self._closing: frozenset[str] = frozenset()
         self._recordings_came = asyncio.Event()
         self._stopping: RecorderError | None = None
+        self.certificate_ends: Callable[[bytes], float] | None = None
+        """When a certificate (PEM) ends, in Unix time: its agent's stream ends then. None: streams go on."""
 
     # --- its life
 
@@ -297,14 +300,25 @@ class CollectorService(collector_pb2_grpc.CollectorServicer):
         agent = _agent(hello, peer, node)
         connection = self._begin(agent, Connection(agent, context, self, hello.plan_revision))
         del hello
+        ending = self._end_in_time(connection, certificate_of(context))
         try:
             if self.ready.is_set():
                 connection.send_plan(self._planned.message.revision)
             await connection.serve()
         finally:
+            if ending:
+                ending.cancel()
             if self._connections.get(agent.node) is connection:
                 del self._connections[agent.node]
             self.figures.agents = len(self._connections)
+
+    def _end_in_time(self, connection: Connection, certificate: bytes) -> asyncio.TimerHandle | None:
+        """Its agent has another certificate by then, and connects again with that one."""
+        if self.certificate_ends is None or not certificate:
+            return None
+        left = self.certificate_ends(certificate) - time.time()
+        over = Unreachable("the certificate of this stream has ended: connect again with a new one")
+        return asyncio.get_running_loop().call_later(max(0.0, left), connection.end, over)
 
     def _begin(self, agent: ConnectedAgent, connection: Connection) -> Connection:
         old = self._connections.get(agent.node)

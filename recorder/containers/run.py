@@ -13,7 +13,8 @@ from pathlib import Path
 from recorder.containers.cgroup import Cgroup, cgroup2_mount, make_cgroup, own_cgroup
 from recorder.model.errors import NotPermitted
 
-NOTES = Path("/run/recorder/runs")
+FOLDER = "runs"
+NOTES = Path("/run/recorder") / FOLDER
 
 _START_TIME = 19  # of /proc/PID/stat, counted after the comm, which may hold anything (proc(5), field 22)
 

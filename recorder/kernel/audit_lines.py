@@ -94,7 +94,7 @@ class AuditLines:
             if record is not None and head.levels:
                 sighting = Sighting(head.time_ns, head.pid, head.comm)
                 chain = list(head.cgroups)[: head.levels]
-                table.enter(chain, record.verdict, record.details, sighting, frozenset())
+                table.enter(chain, record.verdict, record.details, sighting, behind=record.behind)
 
     def look(self, table: DenialTable) -> None:
         """As AuditListener.look: the lines say all."""

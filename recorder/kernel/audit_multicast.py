@@ -92,7 +92,7 @@ class AuditMulticast:
             self._unattributed += 1
             return
         sighting = Sighting(at, record.pid, record.comm[:15])
-        table.enter(chain, record.verdict, record.details, sighting, _FOUND)
+        table.enter(chain, record.verdict, record.details, sighting, lacks=_FOUND, behind=record.behind)
 
     def _chain(self, record: AuditRecord, at: int) -> Sequence[int]:
         """The ids of the task's cgroups, from the root on; empty: whose it is is not known."""

@@ -7,6 +7,7 @@ holds a quote, a space or what is not printable (audit_log_untrustedstring), so 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import resource
 import signal
@@ -48,12 +49,16 @@ _LETTERS = {
 # aa_class_names (security/apparmor/audit.c) where they are other words than those of entries
 _CLASSES = {"cap": "capability", "lsm": "display_lsm", "X": "x", "unknown": ""}
 _SIGNALS = {"exists": 0, **{each.name[3:].lower(): each.value for each in signal.Signals}}
+_SHORT = 32  # the least room that a text has in an entry
 _MOUNTS = frozenset(["mount", "umount", "pivotroot"])
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """One denial, and which task it was. wall_ns: Unix time; pid: of the thread group."""
+    """One denial, and which task it was. wall_ns: Unix time; pid: of the thread group.
+
+    behind: a digest of long texts, by which two that differ behind the cut are told apart; else empty.
+    """
 
     verdict: Verdict
     details: AppArmorDenial | SelinuxDenial
@@ -61,6 +66,7 @@ class AuditRecord:
     serial: int
     pid: int
     comm: bytes
+    behind: bytes = b""
 
 
 def audit_record(text: bytes) -> AuditRecord | None:
@@ -89,7 +95,13 @@ def audit_record(text: bytes) -> AuditRecord | None:
         serial=int(head[3]),
         pid=pid,
         comm=fields.get("comm", b""),
+        behind=_behind(fields),
     )
+
+
+def _behind(fields: Mapping[str, bytes]) -> bytes:
+    long = [value for value in fields.values() if len(value) > _SHORT]
+    return hashlib.blake2b(b"\0".join(long), digest_size=16).digest() if long else b""
 
 
 def _value(key: bytes, value: bytes) -> bytes:

@@ -15,7 +15,7 @@ from recorder.kernel.denials_spec import DenialBounds
 from recorder.model.denial import AppArmorDenial, Denial, Lack, SelinuxDenial, Sighting, Verdict
 from recorder.model.errors import BpfLimit
 
-_Key = tuple[Verdict, AppArmorDenial | SelinuxDenial | None]
+_Key = tuple[Verdict, AppArmorDenial | SelinuxDenial | None, bytes]
 
 
 @dataclass(slots=True)
@@ -49,17 +49,19 @@ class DenialTable:
         verdict: Verdict,
         details: AppArmorDenial | SelinuxDenial,
         sighting: Sighting,
-        lacks: frozenset[Lack],
+        *,
+        lacks: frozenset[Lack] = frozenset(),
+        behind: bytes = b"",
     ) -> None:
-        """chain: the ids of the cgroups that the task is in, from the root on."""
+        """chain: the ids of the cgroups that the task is in, from the root on; behind: as in AuditRecord."""
         with self._lock:
             found = self._owner(chain)
             if found is None:
                 return
             cgroup_id, watched = found
-            key: _Key = (verdict, details)
+            key: _Key = (verdict, details, behind)
             if key not in watched.entries and len(watched.entries) >= self._bounds.per_cgroup:
-                key, lacks = (Verdict.REST, None), frozenset()
+                key, lacks = (Verdict.REST, None, b""), frozenset()
             known = watched.entries.get(key)
             if known is not None:
                 watched.entries[key] = dataclasses.replace(

@@ -61,7 +61,7 @@ class Neighbour:
         """Look now and then, until cancelled."""
         while True:
             try:
-                evidence = await self._webhook() or await self._daemon()
+                evidence = await self.look()
             except (PlatformUnreachable, ApiError) as error:
                 log.warning("kubernetes: %s", error)
                 await asyncio.sleep(_SECONDS / 30)
@@ -71,6 +71,10 @@ class Neighbour:
             if news:
                 changed()
             await asyncio.sleep(_SECONDS)
+
+    async def look(self) -> str:
+        """What shows that there is one that records; empty: nothing. PlatformUnreachable, ApiError."""
+        return await self._webhook() or await self._daemon()
 
     async def _webhook(self) -> str:
         for each in await self._all(MutatingWebhookConfiguration):

@@ -13,8 +13,10 @@ __all__ = [
     "DAEMONS",
     "PROFILES",
     "VERSION",
+    "CustomResourceDefinition",
     "MutatingWebhookConfiguration",
     "ProfileRecording",
+    "SelfSubjectAccessReview",
     "SubjectAccessReview",
     "TokenReview",
 ]
@@ -39,6 +41,12 @@ MutatingWebhookConfiguration: Any = create_global_resource(
     "admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations"
 )
 TokenReview: Any = create_global_resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews")
+CustomResourceDefinition: Any = create_global_resource(
+    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions"
+)
+SelfSubjectAccessReview: Any = create_global_resource(
+    "authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews"
+)
 SubjectAccessReview: Any = create_global_resource(
     "authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews"
 )

@@ -21,13 +21,13 @@ __all__ = ["KEPT", "RULES", "TEMPORARY_FOLDERS", "Lifetime", "Part", "part_of"]
 TEMPORARY_FOLDERS: Final = (b"/tmp", b"/var/tmp", b"/dev/shm")
 
 RULES: Final = {
-    "secret": "what looks like a secret: any text in its place",
     "pid": "a process or thread of /proc: @{pid}",
-    "number": "six digits or more, or a number of /proc/PID/fd, /dev/pts and the like: [0-9]*",
     "volume": "the timestamped folder of a projected volume: ..[0-9]..._[0-9]...",
+    "secret": "what looks like a secret: any text in its place",
+    "temporary": "the random part of a temporary name: as many letters, digits and _; its numbers: [0-9]*",
     "uuid": "a UUID: as many hexadecimal digits",
     "hash": "16 hexadecimal digits or more, of digits and letters: as many",
-    "temporary": "the random part of a temporary name: as many letters, digits and _",
+    "number": "six digits or more, or a number of /proc/PID/fd, /dev/pts and the like: [0-9]*",
 }
 """The rules by name, in the order in which they are tried: what each replaces, and by what."""
 
@@ -81,6 +81,11 @@ _KNOWN: Final = re.compile(
     rb"|(?:sed|cc|sort|sh-thd[.-]|pip-[a-z-]{1,20}-)(?P<c>[0-9A-Za-z_]{6}|[0-9a-z_]{8}))(?=$|\.)"
 )
 _WORD_RUN: Final = re.compile(rb"[0-9A-Za-z]{6,64}")
+_WHOLE: Final = re.compile(rb"[0-9A-Za-z_]{10}(?=$|\.)")
+# six or ten, as mkstemp(3) and File::Temp have them, at the end and behind a sign
+_LAST: Final = re.compile(rb"(?<=[0-9A-Za-z])[._-](?P<random>[0-9A-Za-z]{6}|[0-9A-Za-z]{10})$")
+_CALLED_TEMPORARY: Final = re.compile(rb"(?<![A-Za-z])te?mp|te?mp(?![A-Za-z])", re.IGNORECASE)
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{6,}")
 
 
 def part_of(part: bytes, above: Sequence[bytes], lifetime: Lifetime) -> Part:
@@ -124,17 +129,20 @@ def _replaced(
     piece: bytes, above: Sequence[bytes], lifetime: Lifetime
 ) -> tuple[tuple[Token, ...], tuple[str, ...]]:
     """Return a piece without secrets as tokens, and the rules that replaced something of it."""
+    passing = lifetime.made and (lifetime.gone or _in_temporary_folder(above))
+    known = _KNOWN.search(piece) if passing else None
+    if known:
+        return _worded(piece, known.span(known.lastgroup or 0)), ("temporary",)
     for name, pattern in (("uuid", _UUID), ("hash", _HASH), ("number", _NUMBER)):
         match = pattern.search(piece)
         if match:
-            before, by = _replaced(piece[: match.start()], above, KEPT)
-            after, then = _replaced(piece[match.end() :], above, KEPT)
+            before, by = _replaced(piece[: match.start()], above, lifetime)
+            after, then = _replaced(piece[match.end() :], above, lifetime)
             return (*before, *_tokens(name, match[0]), *after), (*by, name, *then)
-    span = _temporary(piece, above, lifetime)
-    if span:
-        start, end = span
-        random = (WORD,) * (end - start)
-        return (*piece[:start], *random, *piece[end:]), ("temporary",)
+    if passing:
+        found = _temporary(piece, gone=lifetime.gone)
+        if found != tuple(piece):
+            return found, ("temporary",)
     return tuple(piece), ()
 
 
@@ -145,17 +153,42 @@ def _tokens(rule: str, text: bytes) -> tuple[Token, ...]:
     return tuple(each if each == ord("-") else digit for each in text)
 
 
-def _temporary(piece: bytes, above: Sequence[bytes], lifetime: Lifetime) -> tuple[int, int] | None:
-    """Where the random part of a name is that was made in a temporary folder, or made and gone elsewhere."""
+def _in_temporary_folder(above: Sequence[bytes]) -> bool:
     folder = b"/" + b"/".join(above)
-    inside = any(folder == each or folder.startswith(each + b"/") for each in TEMPORARY_FOLDERS)
-    if not lifetime.made or not (inside or lifetime.gone):
-        return None
-    known = _KNOWN.search(piece)
-    if known:
-        return known.span(known.lastgroup or 0)
+    return any(folder == each or folder.startswith(each + b"/") for each in TEMPORARY_FOLDERS)
+
+
+def _temporary(piece: bytes, *, gone: bool) -> tuple[Token, ...]:
+    """Return a piece of a temporary name without its random part."""
+    span = _random(piece, gone=gone)
+    if span:
+        return _worded(piece, span)
+    # pids and counters: of temp-7.rdb, pgsql_tmp15233.8, go-build2731821484
+    numbers = _DIGITS if gone and _CALLED_TEMPORARY.search(piece) else _LONG_NUMBER
+    tokens: list[Token] = []
+    at = 0
+    for match in numbers.finditer(piece):
+        tokens += [*piece[at : match.start()], DIGIT, STAR]
+        at = match.end()
+    return (*tokens, *piece[at:])
+
+
+def _worded(piece: bytes, span: tuple[int, int]) -> tuple[Token, ...]:
+    start, end = span
+    return (*piece[:start], *((WORD,) * (end - start)), *piece[end:])
+
+
+def _random(piece: bytes, *, gone: bool) -> tuple[int, int] | None:
+    whole = _WHOLE.match(piece)
+    if whole and _mixed(whole[0].replace(b"_", b"")):
+        return whole.span()
     runs = [match.span() for match in _WORD_RUN.finditer(piece) if _mixed(match[0])]
-    return runs[-1] if runs else None
+    if runs:
+        return runs[-1]
+    last = _LAST.search(piece)
+    if last and (gone or _DIGITS.search(last[0])):
+        return last.span("random")
+    return None
 
 
 def _mixed(run: bytes) -> bool:

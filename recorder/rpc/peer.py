@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 
-__all__ = ["Peer", "dns_name", "peer_of", "peer_of_certificate", "uri_name"]
+__all__ = ["Peer", "certificate_of", "dns_name", "peer_of", "peer_of_certificate", "uri_name"]
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[\x21-\x7e]+", re.ASCII)
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -54,6 +54,12 @@ def peer_of(context: grpc.aio.ServicerContext[Any, Any]) -> Peer:
         (each.decode("utf-8", "replace") for each in facts.get("peer_uri", ())),
         (each.decode("utf-8", "replace") for each in facts.get("peer_dns", ())),
     )
+
+
+def certificate_of(context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    """The certificate that the peer of a call showed, as PEM; empty: none."""
+    facts: Mapping[str, Iterable[bytes]] = context.auth_context()
+    return next(iter(facts.get("x509_pem_cert", ())), b"")
 
 
 def peer_of_certificate(certificate: Mapping[str, Any] | None) -> Peer:

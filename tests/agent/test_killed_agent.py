@@ -1,6 +1,5 @@
 """SIGKILL at any moment: the next agent goes on with every container; nothing is lost or mixed up."""
 
-import contextlib
 import random
 import time
 
@@ -214,14 +213,26 @@ def test_remove_after_a_kill(armed, pods):
     agent.wait_for(lambda _: bool(agent.holds([identity])))
     agent.kill()
     assert agent.pins.exists()
-    for _ in range(2):
-        done = agent.run("--remove")
-        assert (done.returncode, done.stdout) == (0, b"")
-        assert not agent.pins.exists()
-        agent.socket.unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            assert list(agent.state.iterdir()) == []
+    done = agent.run("--remove")
+    assert done.returncode == 0, done
+    said = done.stdout.decode()
+    for place in (agent.pins, agent.state, agent.socket):
+        assert f"removed {place}" in said
+        assert not place.exists()
     assert agent.left() == []
+    again = agent.run("--remove")
+    assert (again.returncode, again.stdout) == (0, b"nothing was left\n")
+
+
+def test_a_living_agent_is_not_removed(armed):
+    """`--remove` says that one serves, and touches nothing."""
+    agent, _ = armed
+    done = agent.run("--remove")
+    assert done.returncode == 3
+    assert b"ADDRESS_IN_USE" in done.stderr
+    assert agent.pins.exists()
+    assert agent.socket.exists()
+    assert agent.status().plan.recordings == 1
 
 
 def test_an_agent_that_keeps_armed(armed, pods):

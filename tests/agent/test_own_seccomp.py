@@ -1,6 +1,6 @@
 """The agent under the seccomp profile that the recorder has recorded of it.
 
-deploy/seccomp has it; scripts/record_agent_profile.py makes it anew.
+deploy/seccomp has it; scripts/record_own_profile.py makes it anew.
 """
 
 import errno

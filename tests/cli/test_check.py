@@ -1,13 +1,14 @@
 """`recorder check`."""
 
+import argparse
 import json
 
 import pytest
 
 from recorder.cli import check, machine
-from recorder.cli.machine import Finding
 from recorder.kernel.denial_sources import OpenedDenials
 from recorder.model.errors import UnsupportedKernel
+from recorder.model.finding import Finding
 
 
 @pytest.mark.root
@@ -64,7 +65,7 @@ def test_an_old_kernel_is_told_apart(monkeypatch):
 
 
 def _options(**values):
-    return type("Options", (), values)
+    return argparse.Namespace(cluster=False, kubeconfig=None, account=None, **values)
 
 
 class _Source:

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from google.protobuf import json_format
 
+from recorder.cli import agent_status
 from recorder.model.record import ContainerKind, Identity, Pod
 from recorder.model.wire import to_identity
 from recorder.record.v1 import record_pb2
@@ -107,6 +108,23 @@ def test_status_says_bounds_losses_captures_runtimes_and_the_collector(recorder_
     assert "collector: c:7443, not connected: UNAVAILABLE; 5 unacknowledged, spool 3.0 MiB" in text
     assert "plan: 2 recordings, revision 17" in text
     assert r"abc      container \x1b[2Jred\u202e\x0a  1         connected" in text
+
+
+def test_the_status_of_an_enrolled_agents_certificate():
+    """None yet; until when; and why it is not renewed while all else still works."""
+    found = []
+    for ends, problem in ((0, "not there"), (1_800_000_000, ""), (1_800_000_000, "refused \x1b[2J")):
+        uplink = pb.UplinkStatus(
+            collector="c:1", connected=bool(ends), certificate_ends=ends, problem=problem
+        )
+        found += [
+            each for each in agent_status.lines_of(pb.GetStatusResponse(uplink=uplink)) if "cert" in each
+        ]
+    assert found == [
+        "certificate: none yet",
+        "certificate: until 2027-01-15 08:00:00 UTC",
+        "certificate: until 2027-01-15 08:00:00 UTC; refused \\x1b[2J",
+    ]
 
 
 def test_an_empty_agent_has_no_tables(recorder_cli, agent):

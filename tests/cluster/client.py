@@ -41,6 +41,7 @@ VERSIONS: Mapping[str, str] = {
     "SecurityProfilesOperatorDaemon": f"{GROUP}/v1",
     "SubjectAccessReview": "authorization.k8s.io/v1",
     "SelfSubjectAccessReview": "authorization.k8s.io/v1",
+    "SelfSubjectRulesReview": "authorization.k8s.io/v1",
     "TokenReview": "authentication.k8s.io/v1",
 }
 

@@ -6,7 +6,6 @@ Service accounts, rights and the ConfigMap are those of deploy/base.
 import asyncio
 import http.client
 import json
-import re
 import ssl
 import subprocess
 import sys
@@ -25,51 +24,19 @@ from recorder.kube.agent_pods import AgentPods, AgentsAre
 from recorder.model.enrolment import NotVouched, Refusal
 from recorder.rpc.v1 import collector_pb2 as pb
 from recorder.rpc.v1 import collector_pb2_grpc
-from tests.agent.secured import free_ports
 from tests.cluster.access import make_service_account
 from tests.cluster.api_server import ApiServer
 from tests.cluster.client import GROUP, Object
 from tests.cluster.deployed import Deployed, deploy
 from tests.cluster.errors import AnswerError
 from tests.cluster.kube import kube
+from tests.cluster.own_collector import OwnCollector
 from tests.cluster.scene import OPT_IN, Scene, names, state
-from tests.collector.process import QUICK, CollectorProcess
 from tests.collector.simulated_agent import SimulatedAgent
 
 AUDIENCE = "recorder-collector"
-LIFE = 10
-"""Seconds for which certificates hold here; they are renewed after half of it."""
 WAIT = 60.0
 PACE = Pace(first_backoff=0.05, last_backoff=0.5)
-
-
-class Collector(CollectorProcess):
-    """A collector with a CA of its own."""
-
-    def __init__(self, folder: Path, deployed: Deployed, server: ApiServer) -> None:
-        kubeconfig = server.kubeconfig_of(deployed.collector.token(), f"collector-{deployed.namespace}")
-        super().__init__(folder, None, ("--kubeconfig", str(kubeconfig)), QUICK)  # type: ignore[arg-type]
-        self.enrol_port, self.metrics_port, self.plain_port = free_ports(3)
-        self.namespace = deployed.namespace
-
-    @property
-    def identity(self) -> dict[str, object]:
-        return {
-            "--enrolment-address": f"127.0.0.1:{self.enrol_port}",
-            "--enrolment-directory": self.folder / "identity",
-            "--enrolment-server-names": "localhost",
-            "--enrolment-namespace": self.namespace,
-            "--enrolment-life": f"{LIFE}s",
-            "--web-metrics-address": f"127.0.0.1:{self.metrics_port}",
-            "--web-plain-metrics": f"127.0.0.1:{self.plain_port}",
-        }
-
-    def counted(self) -> dict[str, int]:
-        """Requests for certificates by what became of them."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.plain_port}/metrics", timeout=WAIT) as page:
-            text = page.read().decode()
-        found = re.findall(r'^recorder_collector_enrolments_total\{result="(\w+)"\} (\S+)$', text, re.M)
-        return {result: int(float(count)) for result, count in found}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +51,7 @@ def cluster(
     api_server: ApiServer, deployed: Deployed, new_namespace: Callable[..., str], tmp_path_factory
 ) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("enrolment") / "c"
-    with Collector(folder, deployed, api_server) as collector:
+    with OwnCollector(folder, deployed, api_server) as collector:
         made = Scene(api_server, new_namespace, collector)
         try:
             yield made
@@ -162,8 +129,11 @@ def test_an_agents_pod_becomes_its_nodes_agent(cluster, deployed, ca, tmp_path):
             cluster.stored(agent)
             number += 1
             time.sleep(0.2)
-        time.sleep(max(0.0, first - time.time()))  # the first certificate has ended
-        cluster.do(reconnect())
+        # the stream ends with the certificate that it was made with
+        while not cluster.collector.ended("unreachable"):
+            assert time.monotonic() < end, enrolment.problem
+            time.sleep(0.2)
+        assert time.time() >= first - 1
         cluster.act(lambda: (agent.see(web, "getpid"), agent.end(web)))
         cluster.stored(agent)
         profile = cluster.profile(f"r-{place}-web", lambda each: state(each) == "final")
@@ -362,72 +332,58 @@ def test_without_a_certificate_and_a_token(cluster, ca):
 
 # --- rights
 
-OURS: dict[tuple[str, str], str] = {
-    (GROUP, "profilerecordings"): "get list watch patch",
-    (GROUP, "profilerecordings/status"): "patch",
-    (GROUP, "seccompprofiles"): "get list watch create patch delete",
-    (GROUP, "apparmorprofiles"): "get list watch create patch delete",
-    (GROUP, "selinuxprofiles"): "get list watch create patch delete",
-    ("", "namespaces"): "list watch",
-    ("", "pods"): "get",
-    ("", "events"): "create get patch",
-    ("authentication.k8s.io", "tokenreviews"): "create",
-    ("authorization.k8s.io", "subjectaccessreviews"): "create",
+Rules = dict[tuple[str, str, str], set[str]]
+"""Verbs by group, resource and the object's name; empty: of all."""
+
+PROFILE_VERBS = {"get", "list", "watch", "create", "patch", "delete"}
+EVERYWHERE: Rules = {
+    (GROUP, "profilerecordings", ""): {"get", "list", "watch", "patch"},
+    (GROUP, "profilerecordings/status", ""): {"patch"},
+    (GROUP, "seccompprofiles", ""): PROFILE_VERBS,
+    (GROUP, "apparmorprofiles", ""): PROFILE_VERBS,
+    (GROUP, "selinuxprofiles", ""): PROFILE_VERBS,
+    (GROUP, "securityprofilesoperatordaemons", ""): {"get", "list"},
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", ""): {"get", "list"},
+    ("apiextensions.k8s.io", "customresourcedefinitions", ""): {"get", "list"},
+    ("", "namespaces", ""): {"list", "watch"},
+    ("", "pods", ""): {"get"},
+    ("", "events", ""): {"create", "get", "patch"},
+    ("authentication.k8s.io", "tokenreviews", ""): {"create"},
+    ("authorization.k8s.io", "subjectaccessreviews", ""): {"create"},
 }
-"""What the collector needs, in any namespace."""
-VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
-OTHERS = (
-    ("", "secrets"),
-    ("", "configmaps"),
-    ("", "serviceaccounts"),
-    ("", "nodes"),
-    ("", "pods"),
-    ("", "pods/exec"),
-    ("", "pods/log"),
-    ("", "namespaces"),
-    ("apps", "daemonsets"),
-    ("apps", "deployments"),
-    ("rbac.authorization.k8s.io", "clusterroles"),
-    ("rbac.authorization.k8s.io", "rolebindings"),
-    ("certificates.k8s.io", "certificatesigningrequests"),
-    ("", "serviceaccounts/token"),
-)
+"""What the collector may do in any namespace."""
+ANYBODYS: Rules = {
+    ("authorization.k8s.io", "selfsubjectaccessreviews", ""): {"create"},
+    ("authorization.k8s.io", "selfsubjectrulesreviews", ""): {"create"},
+}
+"""What whoever has a token may do: ask what they may (system:basic-user)."""
 
 
-def allowed(cluster: Scene, token: str, namespace: str, group: str, resource: str, **more: str) -> set[str]:
-    """Which of VERBS the API server says that the bearer has."""
-    client = cluster.client.bearing(token)
-    found = set()
-    kind, _, sub = resource.partition("/")
-    for verb in VERBS:
-        attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": kind}
-        attributes |= {"subresource": sub} if sub else {}
-        answer = client.create(
-            {
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SelfSubjectAccessReview",
-                "metadata": {},
-                "spec": {"resourceAttributes": {**attributes, **more}},
-            }
-        )
-        if answer["status"]["allowed"]:
-            found.add(verb)
+def rules(cluster: Scene, token: str, namespace: str) -> Rules:
+    """All that the API server says that the bearer may do with objects there (SelfSubjectRulesReview)."""
+    answer = cluster.client.bearing(token).create(
+        {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectRulesReview",
+            "metadata": {},
+            "spec": {"namespace": namespace},
+        }
+    )
+    found: Rules = {}
+    for rule in answer["status"]["resourceRules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                for name in rule.get("resourceNames", [""]):
+                    found.setdefault((group, resource, name), set()).update(rule["verbs"])
     return found
 
 
 def test_the_collectors_rights(cluster, deployed, new_namespace):
-    """What it needs, in every namespace, and nothing else: no Secrets, no list of pods, nothing written."""
+    """What it needs, and nothing else: no Secrets, no list of pods, nothing written to them, no wildcard."""
     token = deployed.collector.token()
-    place = new_namespace()
-    for (group, resource), verbs in OURS.items():
-        assert allowed(cluster, token, place, group, resource) == set(verbs.split()), resource
-    for group, resource in OTHERS:
-        expected = OURS.get((group, resource), "").split()
-        assert allowed(cluster, token, place, group, resource) == set(expected), resource
-    own = allowed(cluster, token, deployed.namespace, "", "configmaps", name="recorder-ca")
-    assert own == {"get", "update"}
-    assert allowed(cluster, token, deployed.namespace, "", "configmaps", name="other") == set()
-    assert allowed(cluster, token, deployed.namespace, "", "secrets") == set()
+    assert rules(cluster, token, new_namespace()) == {**ANYBODYS, **EVERYWHERE}
+    own = {("", "configmaps", "recorder-ca"): {"get", "update"}}
+    assert rules(cluster, token, deployed.namespace) == {**ANYBODYS, **EVERYWHERE, **own}
 
 
 def test_the_collectors_real_requests(cluster, deployed, new_namespace):
@@ -460,10 +416,8 @@ def test_the_collectors_real_requests(cluster, deployed, new_namespace):
 def test_the_agents_account_can_do_nothing(cluster, deployed, new_namespace):
     """Not even with a token that the API server takes, which its pods do not have."""
     token = deployed.agent.token()
-    place = new_namespace()
-    for namespace in (place, deployed.namespace):
-        for group, resource in {*OURS, *OTHERS}:
-            assert allowed(cluster, token, namespace, group, resource) == set(), resource
+    for namespace in (new_namespace(), deployed.namespace):
+        assert rules(cluster, token, namespace) == ANYBODYS
     for path in (
         "/api/v1/pods",
         "/api/v1/nodes",

@@ -22,6 +22,8 @@ from recorder.model.enrolment import NotVouched, Refusal, Vouched
 from recorder.model.errors import PlatformUnreachable
 from recorder.rpc.server import Listening, Server
 from recorder.rpc.v1 import collector_pb2_grpc
+from tests.collector.ground import Certificates
+from tests.unit.rpc.certificates import Signed
 
 PATTERN = "spiffe://recorder/node/{node}"
 LIVES = Lives()
@@ -62,6 +64,13 @@ class FakeTrust:
 
 
 @dataclass
+class _Public:
+    """In the place of a test's CA, whose key nobody has."""
+
+    certificate: Path
+
+
+@dataclass
 class Clock:
     """Unix time that a test moves."""
 
@@ -90,6 +99,12 @@ class Office:
     @property
     def ca(self) -> Path:
         return self.folder.path / "ca.crt"
+
+    @property
+    def certificates(self) -> Certificates:
+        """As `ground` takes them: for a collector whose port for agents is of the same CA."""
+        files = self.identity.files
+        return Certificates(_Public(self.ca), Signed(files.certificate, files.key))  # type: ignore[arg-type]
 
     def token(self, text: str) -> Path:
         """A file with that token."""

@@ -40,6 +40,7 @@ class CollectorProcess:
         self.store = folder / "store" / "collector.db"
         self.socket = folder / "collector.sock"
         self.environment: dict[str, str] = {}
+        self.prefix: tuple[str, ...] = ()  # words before the command's own, such as what confines it
         self.starts = 0
         self.lines: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
@@ -90,7 +91,7 @@ class CollectorProcess:
         self.starts += 1
         before = len(self.lines)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "recorder.cli.main", "collector", *self.flags],
+            [*self.prefix, sys.executable, "-m", "recorder.cli.main", "collector", *self.flags],
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **self.environment},

@@ -1,9 +1,9 @@
 """Enrolment by real gRPC and TLS: an agent without a certificate gets its node's, and nobody else does."""
 
 import asyncio
-import dataclasses
 import re
 import subprocess
+import time
 
 import grpc
 import grpc.aio
@@ -52,7 +52,7 @@ def names(pem):
     return found.stdout
 
 
-def test_an_agent_enrols_and_connects(tmp_path, certificates):
+def test_an_agent_enrols_and_connects(tmp_path):
     """With the token of its pod alone it becomes its node's agent at the collector's own port for agents."""
 
     async def run():
@@ -63,16 +63,7 @@ def test_an_agent_enrols_and_connects(tmp_path, certificates):
                 agent.credentials()
             async with running(agent):
                 await enrolled(agent)
-            files = dataclasses.replace(
-                certificates,
-                authority=Certified(made.ca),
-                server=dataclasses.replace(
-                    certificates.server,
-                    certificate=made.identity.files.certificate,
-                    key=made.identity.files.key,
-                ),
-            )
-            async with ground(files, tmp_path) as collector:
+            async with ground(made.certificates, tmp_path) as collector:
                 address = f"localhost:{collector.agents.tcp_port}"
                 async with grpc.aio.secure_channel(address, agent.credentials()) as channel:
                     for node in ("node-b", "node-a"):
@@ -92,11 +83,31 @@ def test_an_agent_enrols_and_connects(tmp_path, certificates):
     assert "node-b" in said
 
 
-@dataclasses.dataclass
-class Certified:
-    """In the place of a test's CA: what `ground` asks of one."""
+def test_a_stream_ends_with_its_certificate(tmp_path, certificates):
+    """The agent has another one by then; the collector says so, and takes it at once."""
+    seen = []
 
-    certificate: object
+    def ends(pem):
+        seen.append(pem)
+        return time.time() + (0.2 if len(seen) == 1 else 3600)
+
+    async def run():
+        async with ground(certificates, tmp_path) as collector:
+            collector.service.certificate_ends = ends
+            async with collector.agent("node-a") as agent:
+                await agent.plan()
+                how = await agent.ended()
+            async with collector.agent("node-a"):
+                await collector.until(lambda: "node-a" in collector.service.nodes)
+            async with collector.local_agent("node-b"):  # which shows none
+                await collector.until(lambda: "node-b" in collector.service.nodes)
+            return how
+
+    code, said = asyncio.run(run())
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert "connect again with a new one" in said
+    shown = certificates.node("node-a").certificate.read_text()
+    assert [each.decode() for each in seen] == [shown[shown.index("-----BEGIN") :]] * 2
 
 
 def test_the_platform_says_which_node(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.build.recipe import Recipes
+from tests.deploy.rendered import FOLDERS, Everything, render
 from tests.guest.cache import Artefact, DamagedError
 
 HERE = Path(__file__).parent
@@ -46,6 +47,30 @@ def tools(recipes: Recipes) -> Artefact:
 
 
 @pytest.fixture(scope="session")
+def checkov(recipes: Recipes) -> Artefact:
+    """checkov; skips where it is not there."""
+    try:
+        return _found(recipes.find_checkov(), "checkov")
+    except DamagedError as error:
+        pytest.skip(f"damaged: {error} (make cluster)")
+
+
+@pytest.fixture(scope="session")
+def twins(recipes: Recipes) -> Artefact:
+    """What two builds say of their layers; skips where that was not done for what is here now."""
+    try:
+        return _found(recipes.find_twins(), "the image's twin")
+    except DamagedError as error:
+        pytest.skip(f"damaged: {error} (make cluster)")
+
+
+@pytest.fixture(scope="session")
 def image(recipes: Recipes) -> Artefact:
     """The image of this checkout, as `image.tar`: built now if something in it has changed."""
     return recipes.image()
+
+
+@pytest.fixture(scope="session")
+def everything(tools: Artefact) -> Everything:
+    """All that can be applied, by folder."""
+    return {folder: render(tools, folder) for folder in FOLDERS}

@@ -1,55 +1,25 @@
 """The image: the same from the same, without what built it, and whole under the restrictions of a pod."""
 
-import hashlib
-import io
 import json
-import shutil
-import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.deploy.build.image import ROOT
-from tests.deploy.build.recipe import Recipes
+from recorder import __version__
+from tests.deploy.build.archive import Archive
+from tests.deploy.build.image import EPOCH, ROOT
+from tests.deploy.build.recipe import NAME, Recipes
+from tests.deploy.build.twins import FIRST, SECOND
+from tests.deploy.rendered import Everything
 from tests.guest.cache import Artefact
 
-AGAIN = "localhost/profile-recorder:again"
-LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
-
-
-@dataclass(slots=True)
-class Archive:
-    """An OCI archive (image-spec 1.0: oci-layout, index.json, blobs)."""
-
-    manifest: dict[str, Any]
-    config: dict[str, Any]
-    layers: list[bytes]
-
-    @classmethod
-    def read(cls, path: Path) -> "Archive":
-        with tarfile.open(path) as archive:
-
-            def blob(digest: str) -> bytes:
-                found = archive.extractfile(f"blobs/{digest.replace(':', '/')}")
-                assert found
-                data = found.read()
-                assert f"sha256:{hashlib.sha256(data).hexdigest()}" == digest
-                return data
-
-            index = archive.extractfile("index.json")
-            assert index
-            manifest = json.loads(blob(json.load(index)["manifests"][0]["digest"]))
-            config = json.loads(blob(manifest["config"]["digest"]))
-            return cls(manifest, config, [blob(each["digest"]) for each in manifest["layers"]])
-
-    def files(self) -> Iterator[tarfile.TarInfo]:
-        """Of the layers above the base."""
-        for layer in self.layers[1:]:
-            with tarfile.open(fileobj=io.BytesIO(layer)) as unpacked:
-                yield from unpacked
+POD = (
+    *("--rm", "--read-only", "--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
+    *("--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", "--runtime=runc"),
+)
+"""As the collector's pod, with the limits that a machine without CAP_SYS_RESOURCE can give."""
 
 
 @pytest.fixture(scope="module")
@@ -57,25 +27,104 @@ def archive(image: Artefact) -> Archive:
     return Archive.read(image / "image.tar")
 
 
-def test_same_input_same_layers(recipes: Recipes, image: Artefact, archive: Archive, tmp_path: Path) -> None:
-    """A checkout in another place, with other times and modes, gives the image byte for byte: stages that
-    have the source in them are run again."""
-    other = tmp_path / "other"
-    for name in ("bpf", "recorder", "deploy", "scripts"):
-        shutil.copytree(ROOT / name, other / name, copy_function=shutil.copyfile)
-    for name in ("Makefile", "pyproject.toml", "requirements.lock", "README.md", "LICENSE", ".dockerignore"):
-        shutil.copyfile(ROOT / name, other / name)
-    (other / "scripts/build_image.sh").chmod(0o755)
-    # a file that is in no layer makes all stages that copy the source anew
-    (other / "recorder/kernel/objects").mkdir(exist_ok=True)
-    (other / "recorder/kernel/objects/stale.bpf.o").write_bytes(b"not of this source")
-    try:
-        recipes.storage.build(
-            AGAIN, "--no-cache=true", "--build-arg", "APT_CONFIG=/run/secrets/apt.conf", root=other
-        )
-        recipes.storage.save(AGAIN, tmp_path / "again.tar")
-    finally:
-        recipes.storage.remove(AGAIN)
-    again = Archive.read(tmp_path / "again.tar")
-    assert again.config["rootfs"]["diff_ids"] == archive.config["rootfs"]["diff_ids"]
-    assert again.manifest["layers"] == archive.manifest["layers"]
+def test_same_input_same_layers(twins: Artefact) -> None:
+    """From a copy of the checkout with other times and modes, with no layer that was there: byte for byte."""
+    first, second = (json.loads((twins / name).read_text()) for name in (FIRST, SECOND))
+    assert len(first["layers"]) > 2
+    assert first == second
+
+
+def test_what_it_says_of_itself(archive: Archive) -> None:
+    """Not root, its entry point is no shell's, and its labels tell what it is."""
+    config = archive.config["config"]
+    assert config["User"] == "65532:65532"
+    assert config["Entrypoint"] == ["recorder"]
+    labels = config["Labels"]
+    assert labels["org.opencontainers.image.title"] == "profile-recorder"
+    assert labels["org.opencontainers.image.version"] == __version__
+    assert {"description", "licenses"} <= {each.rpartition(".")[2] for each in labels}
+
+
+def test_nothing_of_the_build_is_left(archive: Archive) -> None:
+    """No compiler, pip, package lists, logs, or configuration of the machine; one time for all files."""
+    names = set()
+    for file in archive.files():
+        if "/.wh." not in file.name:  # something of the base that is removed (image-spec, "Whiteouts")
+            names.add(f"/{file.name.strip('/')}")
+        assert file.mtime <= int(EPOCH) or not file.isfile(), file.name
+    unwanted = re.compile(
+        r"/(usr/bin/(clang|gcc|cc|make|git|pip\d?)(-\d+)?$|build/|src/|wheel/|run/secrets/|root/\.cache"
+        r"|var/log/(apt|dpkg)|var/lib/apt/lists/.|etc/(apt/sources|pip)|etc/apt/apt.conf.d/.*(proxy|mirror))"
+        r"|/pip/|/kernel/objects/stale"
+    )
+    assert [each for each in sorted(names) if unwanted.search(each)] == []
+    objects = {each for each in names if each.endswith(".bpf.o")}
+    assert {each.rpartition("/")[2] for each in objects} == {
+        f"{path.name.removesuffix('.c')}.o" for path in (ROOT / "bpf").glob("*.bpf.c")
+    }
+    compiled = {each for each in names if each.endswith(".pyc") and "/opt/recorder/" in each}
+    assert len(compiled) > 100  # a start that has to compile takes a second more, and memory
+
+
+def test_versions_are_those_of_the_lock(recipes: Recipes, image: Artefact) -> None:
+    """Each package in it has the version of requirements.lock: what is tested is what runs."""
+    script = (
+        "import importlib.metadata, sys\n"
+        "path = [each for each in sys.path if each.startswith('/opt/recorder')]\n"
+        "for each in importlib.metadata.distributions(path=path):\n"
+        "    print(f'{each.name.lower()}=={each.version}')"
+    )
+    found = set(run(recipes, "--entrypoint=/opt/recorder/bin/python", NAME, "-c", script).split())
+    locked = {
+        line.strip().lower()
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+        if re.match(r"[A-Za-z]", line)
+    }
+    assert found - locked == {f"profile-recorder=={__version__}"}
+    assert {each.partition("==")[0] for each in found} >= {"grpcio", "lightkube", "cryptography"}
+
+
+def run(recipes: Recipes, *words: str) -> str:
+    """What a command says in a container with no more than a pod of ours has."""
+    command = [*recipes.storage.words, "run", *POD, *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def test_removal_takes_our_folders_and_nobody_elses(
+    recipes: Recipes, image: Artefact, everything: Everything, tmp_path: Path
+) -> None:
+    """The overlay's last init container, as it stands there, on folders like a node's; twice."""
+    (last,) = (
+        each
+        for name, _, each in everything["overlays/remove"].containers()
+        if name.endswith("/remove-folders")
+    )
+    for folder in ("run/recorder", "run/other", "lib/recorder/spool", "lib/kubelet/seccomp/profile-recorder"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "lib/kubelet/seccomp/profile-recorder/agent.json").write_text("{}")
+    (tmp_path / "lib/kubelet/seccomp/operator.json").write_text("{}")
+    command = ("--user=0:0", f"--volume={tmp_path}:/host", f"--workdir={last['workingDir']}", "--entrypoint=")
+    run(recipes, *command, NAME, *last["command"])
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {
+        "run",
+        "run/other",
+        "lib",
+        "lib/kubelet",
+        "lib/kubelet/seccomp",
+        "lib/kubelet/seccomp/operator.json",
+    }
+    (tmp_path / "lib/recorder/collector").mkdir(parents=True)  # of the overlay for one node
+    run(recipes, *command, NAME, *last["command"])
+    assert (tmp_path / "lib/recorder/collector").is_dir()
+
+
+def test_it_runs_with_nothing(recipes: Recipes, image: Artefact) -> None:
+    """Read-only, no network, no capability, another user: the command is there, and whole."""
+    assert run(recipes, NAME, "--version") == f"recorder {__version__}\n"
+    assert "settings are right" in run(recipes, NAME, "collector", "--check")
+    assert "kernel memory" in run(recipes, NAME, "agent", "--check")
+    both = "import recorder.collector.collector, recorder.agent.node_agent, recorder.kube.platform"
+    assert run(recipes, "--entrypoint=/opt/recorder/bin/python", NAME, "-c", both) == ""

@@ -59,8 +59,9 @@ def remove(folder: Path) -> None:
 def sweep(layout: Layout) -> None:
     """Remove the nodes of processes that are gone."""
     for place in layout.cgroup2.glob(f"{PREFIX}*"):
-        pid, start, *_ = place.name.removeprefix(PREFIX).split("-")
-        if str(start_time(int(pid))) != start:
+        pid, start, *_ = [*place.name.removeprefix(PREFIX).split("-"), "", ""]
+        # another name is no run's: somebody else's cgroup
+        if pid.isdecimal() and start.isdecimal() and str(start_time(int(pid))) != start:
             remove_cgroup(place.name)
 
 

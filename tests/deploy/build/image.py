@@ -40,10 +40,22 @@ def make_base(folder: Path) -> Mapping[str, Any]:
     return {"files": [BASE]}
 
 
+SINGLE = ("Makefile", "pyproject.toml", "requirements.lock", "LICENSE", ".dockerignore")
+"""Files of the context that are not in a folder of it."""
+
+
+def settled_inputs(root: Path = ROOT) -> Iterator[Path]:
+    """All but the recorder's modules."""
+    for name in ("Makefile", "pyproject.toml", "requirements.lock", ".dockerignore"):
+        yield root / name
+    yield from (root / name for name in ("deploy/Dockerfile", "scripts/build_image.sh"))
+    yield from sorted((root / "bpf").glob("*.[ch]"))
+
+
 def inputs(root: Path = ROOT) -> Iterator[Path]:
     """The files that the image is made from, sorted: as .dockerignore has them, and what builds it."""
-    single = ("Makefile", "pyproject.toml", "requirements.lock", "README.md", "LICENSE", ".dockerignore")
-    yield from (root / name for name in (*single, "deploy/Dockerfile", "scripts/build_image.sh"))
+    yield from (root / name for name in SINGLE)
+    yield from (root / name for name in ("deploy/Dockerfile", "scripts/build_image.sh"))
     yield from sorted((root / "bpf").glob("*.[ch]"))
     for path in sorted((root / "recorder").rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts and "objects" not in path.parts:
@@ -62,6 +74,7 @@ class Storage:
     def __init__(self, folder: Path) -> None:
         places = {"--root": "root", "--runroot": "run", "--tmpdir": "tmp"}
         words = [word for flag, name in places.items() for word in (flag, str(folder / name))]
+        self.folder = folder
         self.words = ("podman", *words, "--cgroup-manager=cgroupfs", "--events-backend=file")
 
     def has(self, name: str) -> bool:
@@ -89,6 +102,12 @@ class Storage:
     def save(self, name: str, archive: Path) -> None:
         """An OCI archive, which `ctr images import` and `podman load` take."""
         run_tool(*self.words, "save", "-q", "--format", "oci-archive", "-o", archive, name)
+
+    def trim(self, limit: int = 8 << 30) -> None:
+        """Remove all images when they take more than `limit` bytes: layers of sources that are no more."""
+        size = sum(path.lstat().st_blocks * 512 for path in self.folder.rglob("*"))
+        if size > limit:
+            run_tool(*self.words, "rmi", "--all", "--force")
 
     def remove(self, *names: str) -> None:
         """Images, not the layers that others have too."""

@@ -1,6 +1,7 @@
 """What needs what.
 
-base ──> image        tools
+base ──> image        tools        checkov
+     └─> twins        the image, built again from another checkout and without layers that were there
 """
 
 from collections.abc import Mapping
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from recorder import __version__
-from tests.deploy.build import image, tools
+from tests.deploy.build import checkov, image, tools
+from tests.deploy.build.twins import build_twins
 from tests.guest.cache import Artefact, Cache, digest_of
 
 HERE = Path(__file__).parent
@@ -41,6 +43,17 @@ class Recipes:
 
         return self.cache.make("tools", self._tools_key(), fetch)
 
+    def _checkov_key(self) -> str:
+        return digest_of(HERE / "checkov.py", checkov.LOCK)
+
+    def checkov(self) -> Artefact:
+        """checkov, in a folder of packages."""
+        return self.cache.make("checkov", self._checkov_key(), checkov.fetch_checkov)
+
+    def find_checkov(self) -> Artefact | None:
+        """If it is there; nothing is made."""
+        return self.cache.find("checkov", self._checkov_key())
+
     def base(self) -> Artefact:
         """base.tar."""
         return self.cache.make("base", self._base_key(), image.make_base)
@@ -54,6 +67,25 @@ class Recipes:
 
         return self.cache.make("image", self._image_key(), build)
 
+    def _twins_key(self) -> str:
+        """Of all that makes stages differ: not the recorder's modules, which are copied as they are."""
+        parts = [
+            part for path in image.settled_inputs() for part in (str(path.relative_to(image.ROOT)), path)
+        ]
+        return digest_of(self._base_key(), HERE / "twins.py", *parts)
+
+    def twins(self) -> Artefact:
+        """`first.json` and `second.json`: what their archives say of layers."""
+
+        def build(folder: Path) -> Mapping[str, Any]:
+            return build_twins(self.storage, self.image() / "image.tar", folder)
+
+        return self.cache.make("twins", self._twins_key(), build)
+
+    def find_twins(self) -> Artefact | None:
+        """If they are there; nothing is made."""
+        return self.cache.find("twins", self._twins_key())
+
     def find_tools(self) -> Artefact | None:
         """If they are there; nothing is made."""
         return self.cache.find("tools", self._tools_key())
@@ -65,5 +97,9 @@ class Recipes:
     def build(self) -> None:
         """All of them."""
         with self.cache.building():
-            wanted = {each.folder for each in (self.tools(), self.base(), self.image())}
+            self.storage.trim()
+            wanted = {
+                each.folder
+                for each in (self.tools(), self.checkov(), self.base(), self.image(), self.twins())
+            }
             self.cache.prune(wanted)

@@ -116,6 +116,21 @@ def test_names_of_any_bytes():
     assert (len(name.content), name.length, name.cut) == (1024, 4000, True)
 
 
+def test_two_that_differ_behind_the_cut():
+    """Their details are the same, and they are told apart; the same again is not, whoever it was."""
+
+    def record(end, pid):
+        name = (b"/" + b"n" * 3998 + end).hex().upper().encode()
+        return audit_record(
+            HEAD + b'apparmor="DENIED" operation="open" profile="p" name=%s pid=%d comm="x"' % (name, pid)
+        )
+
+    one, again, other = record(b"1", 1), record(b"1", 2), record(b"2", 1)
+    assert one.details == other.details
+    assert one.behind == again.behind != other.behind
+    assert audit_record(HEAD + b'apparmor="DENIED" operation="open" name="/a" pid=1').behind == b""
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -27,7 +27,7 @@ _times = itertools.count(1)
 def _enter(table, chain, name="a", lacks=frozenset()):
     details = SelinuxDenial(Text(b"s"), Text(b"t"), "file", ("read",), False, Text(name.encode()))
     sighting = Sighting(next(_times), 7, b"comm")
-    table.enter(chain, Verdict.DENIED, details, sighting, lacks)
+    table.enter(chain, Verdict.DENIED, details, sighting, lacks=lacks)
     return sighting
 
 
@@ -42,6 +42,16 @@ def test_the_same_denial_again_is_counted(table):
     (denial,) = table.read(TOP).denials
     assert (denial.cgroup_id, denial.count, denial.first, denial.last) == (TOP, 2, first, last)
     assert denial.lacks == {Lack.FOUND_BY_PID}
+
+
+def test_two_that_differ_behind_a_cut_are_two(table):
+    """Their details are equal."""
+    table.watch(TOP, Scope.WHOLE)
+    details = SelinuxDenial(Text(b"s"), Text(b"t"), "file", ("read",), False, Text(b"a", 4000))
+    for behind in (b"1", b"2", b"1"):
+        sighting = Sighting(1, 1, b"c")
+        table.enter([ROOT, TOP], Verdict.DENIED, details, sighting, behind=behind)
+    assert _counts(table, TOP) == [2, 1]
 
 
 def test_the_nearest_cgroup_that_is_watched_has_it(table):

@@ -1,11 +1,16 @@
 """Paths as a tree: what each rule replaces, what a threshold unites, and nothing more."""
 
+import os
 import random
+import re
+import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from recorder.profiles.apparmor_text import glob_text, path_rule_text
-from recorder.profiles.path_part import Lifetime, part_of
+from recorder.profiles.path_part import RULES, Lifetime, part_of
 from recorder.profiles.path_tree import THRESHOLDS, Permission, Thresholds, UsedPath, path_rules
 from tests.unit.profiles.globs import regex_of
 
@@ -69,6 +74,14 @@ def test_what_is_never_the_same_twice(path, pattern):
         (b"/tmp/sh-thd.a1b2c3", PASSING, "/tmp/sh-thd." + "[0-9A-Za-z_]" * 6),
         (b"/etc/nginx/sedQwErTy", PASSING, "/etc/nginx/sed" + "[0-9A-Za-z_]" * 6),
         (b"/var/lib/app/state.k3jd9a", PASSING, "/var/lib/app/state." + "[0-9A-Za-z_]" * 6),
+        (b"/data/temp-7.rdb", PASSING, "/data/temp-[0-9]*.rdb"),
+        (b"/base/pgsql_tmp/pgsql_tmp152.8", PASSING, "/base/pgsql_tmp/pgsql_tmp[0-9]*.[0-9]*"),
+        (b"/tmp/go-build2731821484", MADE, "/tmp/go-build[0-9]*"),
+        (b"/tmp/app-7nzrqt", MADE, "/tmp/app-" + "[0-9A-Za-z_]" * 6),
+        (b"/etc/x.abcdef", PASSING, "/etc/x." + "[0-9A-Za-z_]" * 6),
+        (b"/run/docker.pid", PASSING, "/run/docker.pid"),
+        (b"/data/dump-7.rdb", PASSING, "/data/dump-7.rdb"),
+        (b"/tmp/app-config", MADE, "/tmp/app-config"),
         (b"/tmp/tmpab12_9xk", Lifetime(), "/tmp/tmpab12_9xk"),
         (b"/etc/nginx/sedQwErTy", MADE, "/etc/nginx/sedQwErTy"),
         (b"/tmp/server.sock", PASSING, "/tmp/server.sock"),
@@ -79,6 +92,26 @@ def test_what_is_never_the_same_twice(path, pattern):
 def test_temporary_names(path, lifetime, pattern):
     """The random part alone, of what was made in a temporary folder, or made and gone elsewhere."""
     assert text_of(path, lifetime, READ | WRITE) == pattern
+
+
+@pytest.mark.parametrize("template", ["tmp.XXXXXXXXXX", "app.XXXXXX", "app-XXXXXX", "ccXXXXXX", "sedXXXXXX"])
+def test_fresh_temporary_names_have_the_pattern_of_the_first(template):
+    """As mktemp makes them, and gone again: all have one pattern."""
+    command = ["mktemp", "-u", "-p", "/tmp", template]
+    names = [subprocess.run(command, capture_output=True, check=True).stdout.strip() for _ in range(20)]
+    names = [each for each in names if not each[-6:].isdigit()]  # that is the rule for numbers
+    (pattern,) = {text_of(each, PASSING) for each in names}
+    assert all(regex_of(pattern).fullmatch(name) for name in names)
+
+
+def test_fresh_names_of_pythons_tempfile():
+    """Files, with an ending and without, and folders."""
+    for suffix in ("", ".json"):
+        patterns = set()
+        for _ in range(20):
+            with tempfile.NamedTemporaryFile(suffix=suffix) as made:
+                patterns.add(text_of(b"/tmp/" + os.path.basename(made.name).encode(), MADE))
+        assert len(patterns) == 1
 
 
 def test_a_temporary_folder_is_one_for_all_that_is_in_it():
@@ -224,3 +257,17 @@ def test_a_rule_that_another_has_is_left_out():
     rules = path_rules(used)
     assert texts(rules) == ['"/run/*" rw,', '"/run/tool" rix,']
     assert (rules[0].sources, rules[0].paths) == (3, (b"/run/app", b"/run/{secret}"))
+
+
+def test_the_page_has_each_rule():
+    """docs/accesses.md names every rule and every threshold that holds unless others are given."""
+    page = (Path(__file__).parents[3] / "docs/accesses.md").read_text()
+    assert [name for name in RULES if f"| `{name}` |" not in page] == []
+    table = page[page.index("| below | more than |") :]
+    rows = re.findall(r"^\| (`/.*`) \| (.*) \|$", table, re.M)
+    found = {
+        folder.encode(): 0 if count == "never" else int(count)
+        for folders, count in rows
+        for folder in re.findall(r"`(.*?)`", folders)
+    }
+    assert found == dict(THRESHOLDS.limits)

@@ -27,7 +27,8 @@ def new_cgroup(parent: Path = CGROUPS) -> Iterator[Path]:
     try:
         yield path
     finally:
-        (path / "cgroup.kill").write_text("1")
+        if (path / "cgroup.kill").exists():  # Linux 5.14
+            (path / "cgroup.kill").write_text("1")
         while "populated 1" in (path / "cgroup.events").read_text():
             pass
         path.rmdir()

@@ -218,16 +218,26 @@ def test_names_of_any_bytes(tmp_path):
     with contextlib.ExitStack() as stack:
         cgroup = stack.enter_context(new_cgroup())
         stack.enter_context(profiles({"odd": ""}))
-        watch = stack.enter_context(watching())
+        watches = [
+            stack.enter_context(contextlib.closing(open_denials(source, DenialBounds()).source))
+            for source in EXACT
+        ]
+        for watch in watches:
+            watch.watch(cgroup_id(cgroup))
+            watch.attach()
         words = [word for path in paths for word in (path, 1)]
         run = stack.enter_context(confined(tmp_path / "1", "odd", cgroup, *words))
         run.go()
         run.wait_done()
-        names = [each.details.name for each in watch.entries()]
-    assert [name.content for name in names[:-2]] == paths[:-2]
-    assert not any(name.cut for name in names[:-2])
-    assert all(name.cut for name in names[-2:])
-    assert [(name.content, name.length) for name in names[-2:]] == [(path[:1024], len(path)) for path in long]
+        for watch in watches:
+            watch.detach()
+        seen = [[each.details.name for each in watch.read(cgroup_id(cgroup)).denials] for watch in watches]
+    for names in seen:
+        assert [name.content for name in names[:-2]] == paths[:-2]
+        assert not any(name.cut for name in names[:-2])
+        assert all(name.cut for name in names[-2:])
+        ends = [(name.content, name.length) for name in names[-2:]]
+        assert ends == [(path[:1024], len(path)) for path in long]
 
 
 def test_who_and_when(tmp_path):
