@@ -23,7 +23,7 @@ class Page(BaseHTTPRequestHandler):
 server = HTTPServer(('127.0.0.1', 0), Page)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 assert urllib.request.urlopen(f'http://127.0.0.1:{server.server_port}/').read() == b'secret'
-with tempfile.TemporaryDirectory() as folder:
+with tempfile.TemporaryDirectory(dir='/tmp') as folder:
     with socket.socket(socket.AF_UNIX) as here, socket.socket(socket.AF_UNIX) as there:
         here.bind(f'{folder}/socket')
         here.listen()
