@@ -3,7 +3,7 @@
  * Calls that a seccomp filter stopped. Filters run before sys_enter is raised, so
  * such a call never reaches it, but comes by at sys_exit, with the filter's errno,
  * or with a SIGSYS that waits for the task. What failed so and was never seen at
- * sys_enter, of nobody in the target, was stopped. A thread
+ * sys_enter, of nobody in the target in that phase, was stopped. A thread
  * that a filter ends alone (KILL_THREAD) has no sys_exit; its end shows it.
  */
 #ifndef DENIED_CALLS_BPF_H
@@ -105,7 +105,10 @@ static __always_inline int is_killed_by_filter(struct task_struct *task)
 	return (task->exit_code & 0x7f) == SIGSYS && task->seccomp.mode == SECCOMP_MODE_DEAD;
 }
 
-/* Unless somebody was let through with it. */
+/*
+ * Unless somebody was let through with it: of the workload in the workload, since a runtime
+ * calls much before it loads the filter; of either while it is set up.
+ */
 static __always_inline int deny(struct slot *slot, __u32 bit, enum phase phase)
 {
 	__u32 index = slot->index;
@@ -113,12 +116,18 @@ static __always_inline int deny(struct slot *slot, __u32 bit, enum phase phase)
 	__u32 word = bit / 64;
 	__u64 mask = 1ULL << (bit % 64);
 	__u64 *bits;
+	__u64 passed;
 
 	if (!denied)
 		return 0;
 	/* Checked where it is used: 6.1 forgets the range of 32 bits that wait on the stack meanwhile. */
 	barrier_var(word);
-	if (word >= BITMAP_WORDS || (slot->workload[word] | slot->setup[word]) & mask)
+	if (word >= BITMAP_WORDS)
+		return 0;
+	passed = slot->workload[word];
+	if (phase == PHASE_SETUP)
+		passed |= slot->setup[word];
+	if (passed & mask)
 		return 0;
 	bits = phase == PHASE_SETUP ? &denied->setup[word] : &denied->workload[word];
 	if (!(__sync_fetch_and_or(bits, mask) & mask))

@@ -258,7 +258,7 @@ static __always_inline int system_call_ends(long number, long result)
 	barrier_var(word);
 	if (word >= BITMAP_WORDS)
 		return 0;
-	seen = slot->workload[word] | slot->setup[word];
+	seen = slot->workload[word];
 	if (failed && !slot->late && seen & (1ULL << (bit % 64)))
 		return 0;
 	judge_call(slot->index, bit, failed);

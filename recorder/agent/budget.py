@@ -7,16 +7,21 @@ many bytes for each thing: constants that `benchmarks/agent_memory.py` measures.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from recorder.agent.settings import MemorySettings
 from recorder.kernel.spec import Bounds, TaskBounds
 from recorder.model.errors import BpfLimit, BudgetExceeded, InvalidSettings
 from recorder.rpc.v1 import agent_pb2 as pb
 from recorder.service.setting import size_text
+
+if TYPE_CHECKING:
+    from recorder.kernel.denials_spec import DenialBounds
 
 __all__ = ["BASE_BYTES", "BOUNDS", "Bound", "BoundUse", "Budget", "Use", "bounds_of"]
 
@@ -31,6 +36,12 @@ PROCESS_CAPTURES = 16
 
 CONSTANTS = 16 << 10
 """What both kernel sides keep of constants, each in an array of its own."""
+
+DENIALS_KERNEL_BASE = 256 << 10
+"""Of the object of denials: SELinux's objects on their way, a place of work for each processor."""
+
+DENIALS_BASE = 6 * MIB
+"""Resident memory of a process that looks for denials, beside the denials: modules, libbpf's object."""
 
 BYTES = "bytes"
 
@@ -110,6 +121,13 @@ BOUNDS: Mapping[str, Bound] = _table(
         "a new call has no time of first sight; the call itself is in the record",
     ),
     Bound(
+        "denials",
+        "denials",
+        6 * KIB,
+        "with `agent.denials`: different denials of AppArmor and SELinux; of one container an eighth, or 64",
+        "the further ones of a container are only counted, or not even that: `denials_full`",
+    ),
+    Bound(
         "captures",
         "captures",
         10 * KIB,
@@ -179,6 +197,26 @@ def bounds_of(memory: MemorySettings, *, denials: bool = False) -> Bounds:
         raise InvalidSettings(f"[memory] {error}") from error
 
 
+def denial_bounds_of(memory: MemorySettings) -> DenialBounds:
+    """Those of the kernel side that sees what AppArmor and SELinux deny."""
+    from recorder.kernel.denials_spec import DenialBounds  # noqa: PLC0415 - who does not look does without
+
+    return DenialBounds(
+        denials=memory.denials,
+        per_cgroup=min(memory.denials, max(64, memory.denials // 8)),
+        cgroups=memory.slots + memory.roots,
+    )
+
+
+def _denial_bytes(bounds: DenialBounds) -> int:
+    """What its maps take, about: entries, cgroups, and the hashes that find them."""
+    from recorder.kernel.denials_layout import Entry, Owner  # noqa: PLC0415 - as above
+
+    entry, owner = ctypes.sizeof(Entry), ctypes.sizeof(Owner)
+    found = bounds.denials * (entry + 64 + 40 + 4) + bounds.cgroups * (owner + 64 + 16 + 4)
+    return found + DENIALS_KERNEL_BASE + bounds.ring_bytes
+
+
 def task_bounds_of(memory: MemorySettings, *, denials: bool = False) -> TaskBounds:
     """Those of the kernel side that follows processes, which is there while a capture does."""
     return TaskBounds(slots=PROCESS_CAPTURES, children=memory.processes, denials=denials)
@@ -198,7 +236,9 @@ class Budget:
     @property
     def kernel(self) -> Mapping[str, int]:
         """Bytes by BPF map, as computed from the bounds."""
-        bounds = bounds_of(self.memory, denials=self.denials).kernel_bytes()
+        bounds = dict(bounds_of(self.memory, denials=self.denials).kernel_bytes())
+        if self.denials:
+            bounds["lsm"] = _denial_bytes(denial_bounds_of(self.memory))
         processes = sum(task_bounds_of(self.memory, denials=self.denials).kernel_bytes().values())
         return {**bounds, "processes": processes, "constants": CONSTANTS}
 
@@ -215,11 +255,14 @@ class Budget:
     def process(self) -> Mapping[str, int]:
         """Resident bytes of the process: `base`, and by bound what all that it allows takes."""
         parts = {each.name: self.limit(each.name) * each.each for each in BOUNDS.values() if each.each}
-        return {"base": BASE_BYTES, **parts}
+        if not self.denials:
+            del parts["denials"]
+            return {"base": BASE_BYTES, **parts}
+        return {"base": BASE_BYTES, **parts, "looking": DENIALS_BASE}
 
     def limit(self, name: str) -> int:
         """A bound's value."""
-        return int(getattr(self.memory, name))
+        return 0 if name == "denials" and not self.denials else int(getattr(self.memory, name))
 
     def check(self) -> None:
         """Raises BudgetExceeded, with the arithmetic."""

@@ -12,6 +12,7 @@ from recorder.agent.observation import unrecorded
 from recorder.agent.processes import Processes
 from recorder.agent.roots import MODES
 from recorder.agent.selection import (
+    AllSelection,
     CgroupSelection,
     ContainerSelection,
     PodSelection,
@@ -309,6 +310,8 @@ class Captures:
                 return CgroupSelection(find_cgroup(asked.cgroup).name)
             case "unit":
                 return UnitSelection(asked.unit, bool(unit_cgroup(self._tracker.mount, asked.unit)))
+            case "all":
+                return AllSelection()
             case _:
                 return ProcessSelection(asked.pid)
 
@@ -449,6 +452,8 @@ class Captures:
                 return CgroupSelection(f"/{asked.cgroup.strip('/')}")
             case "pid":
                 return ProcessSelection(asked.pid)
+            case "all":
+                return AllSelection()
             case _:
                 return UnitSelection(asked.unit, bool(unit_cgroup(self._tracker.mount, asked.unit)))
 

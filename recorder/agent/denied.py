@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from recorder.model.denial import (
-    MAX_DENIAL_BYTES,
-    MAX_DENIALS,
-    Denial,
-    DenialCount,
-    DenialKey,
-    Verdict,
-)
 from recorder.model.ledger import Ledger
+from recorder.model.record import MAX_DENIALS
+
+if TYPE_CHECKING:
+    from recorder.model.denial import Denial, DenialCount, DenialKey
 
 __all__ = ["SECCOMP", "Denied", "admitted"]
 
@@ -36,6 +33,9 @@ def admitted(denials: Iterable[Denial], *, most: int = MAX_DENIALS) -> dict[Deni
     The rest is counted under Verdict.REST. Fed with more and more of what was seen, it
     keeps what it had: denials come in the order of their first times.
     """
+    # Here and not above: who never asks for denials does without.
+    from recorder.model.denial import MAX_DENIAL_BYTES, DenialKey, Verdict  # noqa: PLC0415
+
     found: dict[DenialKey, DenialCount] = {}
     for denial in denials:
         known = found.get(denial.key)

@@ -87,7 +87,7 @@ class Snapshot:
     """The agent's state at one moment. Empty where there is none of it.
 
     containers: by ContainerState. runtimes: by name, whether reachable. programs: only
-    while the kernel counts (`bpf_statistics`).
+    while the kernel counts (`bpf_statistics`). denials: how often, by namespace, kind and class, bounded.
     """
 
     loader: str
@@ -108,6 +108,7 @@ class Snapshot:
     spool_entries: int = 0
     spool_damaged: int = 0
     programs: tuple[ProgramRuns, ...] = ()
+    denials: Sequence[tuple[Sequence[str], float]] = ()
 
 
 class StatusSource(Protocol):

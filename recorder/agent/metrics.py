@@ -1,8 +1,8 @@
 """The agent's metrics: made from its state when Prometheus asks, and never in between.
 
 The state comes from a `StatusSource`, the core. Every label has few values that are known
-in advance: nothing that a container says is one. `METRICS` is the source for
-docs/metrics.md.
+in advance, and nothing that a container says is one, but for those of `denials_total`, which are
+bounded and escaped. `METRICS` is the source for docs/metrics.md.
 """
 
 from __future__ import annotations
@@ -102,6 +102,17 @@ METRICS: tuple[Described, ...] = (
         "Runs of BPF programs; absent while the kernel does not count them (kernel.bpf_stats_enabled).",
         _PROGRAM,
     ),
+    _metric(
+        "denials_total",
+        Type.COUNTER,
+        "What was denied to containers, or would have been, where it is asked for; of a call, to how many"
+        f" containers. At most 1,000 series, the rest under `{OTHER}`.",
+        {
+            "namespace": "of the pod; empty: no pod's",
+            "kind": "`seccomp`, `apparmor`, `selinux`, or `rest`: there were more than are kept",
+            "class": "the object's class as the module calls it; the system call",
+        },
+    ),
     *process_metrics(PREFIX, "The agent's"),
 )
 
@@ -143,4 +154,5 @@ def _of_state(state: Snapshot) -> dict[str, list[Row] | Histogram]:
         "spool_damaged": one(state.spool_damaged),
         "bpf_run_seconds_total": [((each.name,), each.seconds) for each in state.programs],
         "bpf_runs_total": [((each.name,), each.runs) for each in state.programs],
+        "denials_total": list(state.denials),
     }

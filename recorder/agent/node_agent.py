@@ -7,15 +7,16 @@ import functools
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import grpc
 
 from recorder import __version__
-from recorder.agent import privileges
-from recorder.agent.budget import Budget, Use, bounds_of, task_bounds_of
+from recorder.agent import denials, privileges
+from recorder.agent.budget import Budget, Use, bounds_of, denial_bounds_of, task_bounds_of
 from recorder.agent.capture_stream import CaptureStreams
 from recorder.agent.captures import Captures
-from recorder.agent.enrolment import Enrolment
+from recorder.agent.denial_opener import agent_opener
 from recorder.agent.figures import Distributions
 from recorder.agent.observation import boot_id
 from recorder.agent.plan import plan_of
@@ -41,6 +42,9 @@ from recorder.rpc.server import Listening, Server
 from recorder.rpc.tls import TlsFiles, channel_credentials
 from recorder.rpc.v1 import agent_pb2, agent_pb2_grpc, collector_pb2
 from recorder.service.web import Client, WebServer, metrics_server, probe_server
+
+if TYPE_CHECKING:
+    from recorder.agent.enrolment import Enrolment
 
 __all__ = ["NodeAgent"]
 
@@ -68,8 +72,14 @@ class NodeAgent:
         self._state_file = StateFile(agent.state_directory, boot_id())
         self._loaded = self._state_file.load()
         self._backend = self._open()
+        self._denials = denials.Denials(
+            agent_opener(denial_bounds_of(memory)) if settings.denials else None,
+            agent.pins,
+            raw_paths=agent.raw_paths,
+        )
+        self._denials.prepare()
         # Before anything makes a thread: each has its own.
-        missing = privileges.drop(privileges.needed())
+        missing = privileges.drop(privileges.needed(self._denials.source))
         if missing:
             _LOG.warning("capabilities are missing: %s", ", ".join(each.name for each in missing))
         sources, discover = runtimes(settings.runtimes, memory.containers)
@@ -77,7 +87,13 @@ class NodeAgent:
             sources, limit=memory.containers, poll_seconds=settings.runtimes.poll, discover=discover
         )
         self._tracker = Tracker(
-            self._backend, self._index, self._spool, self._use, node=agent.node, mount=cgroup2_mount()
+            self._backend,
+            self._index,
+            self._spool,
+            self._use,
+            node=agent.node,
+            mount=cgroup2_mount(),
+            denials=self._denials,
         )
         self._processes = Processes(
             task_bounds_of(memory, denials=settings.denials), agent.pins, self._use, node=agent.node
@@ -177,12 +193,14 @@ class NodeAgent:
             await self._server.set_serving(True)
         except BaseException:
             await self._stop_tasks()
+            self._denials.close(keep=True)
             self._backend.close()
             raise
         self._serving = True
 
     def close(self) -> None:
         """Instead of `start`: nothing is left but what the last agent left."""
+        self._denials.close(keep=self._adopted)
         self._backend.close()
         if not self._adopted:
             pins.unpin(self.settings.agent.pins)
@@ -251,8 +269,10 @@ class NodeAgent:
         if self.settings.agent.keep_armed:
             await self._save()
             self._processes.detach()
+            self._denials.close(keep=True)
             self._backend.close()
             return
+        self._denials.close()
         self._backend.close()
         pins.unpin(folder)
         async with self._saving:
@@ -338,6 +358,9 @@ class NodeAgent:
             return None
         if ca is None:
             raise InternalError("enrolment without a CA was not refused with the settings")
+        # memory that an agent without it does not spend
+        from recorder.agent.enrolment import Enrolment  # noqa: PLC0415
+
         return Enrolment(asked.endpoint, asked.token, ca, self.settings.agent.node)
 
     def _make_uplink(self) -> Uplink | None:

@@ -42,6 +42,8 @@ class Capability(IntEnum):
     SETPCAP = 8
     SYS_PTRACE = 19
     SYS_ADMIN = 21
+    AUDIT_CONTROL = 30
+    AUDIT_READ = 37
     PERFMON = 38
     BPF = 39
 
@@ -60,9 +62,17 @@ NEEDED: Mapping[Capability, str] = MappingProxyType(
 )
 """Each with what needs it, found by trial: docs/security.md."""
 
+OF_NETLINK: Mapping[Capability, str] = MappingProxyType(
+    {
+        Capability.AUDIT_READ: "denials by the audit log's multicast, where the kernel has no kprobes",
+        Capability.AUDIT_CONTROL: "the same: how many records audit has lost",
+    }
+)
+"""Beside `NEEDED` where denials can be had by it alone."""
+
 PARANOID_REASON = (
-    "perf_event_open(2), where programs are attached to classic tracepoints (Linux 7) and"
-    " kernel.perf_event_paranoid is above 2 (Debian's default is 3)"
+    "perf_event_open(2), where programs are attached to classic tracepoints (Linux 7) or to the audit log's"
+    " end, and kernel.perf_event_paranoid is above 2 (Debian's default is 3)"
 )
 
 _SINCE_5_8 = (Capability.BPF, Capability.PERFMON)
@@ -112,12 +122,16 @@ def held() -> Privileges:
     )
 
 
-def needed() -> Mapping[Capability, str]:
-    """`NEEDED`, and CAP_SYS_ADMIN on a kernel where attaching cannot do without."""
+def needed(denials: str = "") -> Mapping[Capability, str]:
+    """`NEEDED`, and what cannot be done without here.
+
+    denials: the source of AppArmor's and SELinux's denials that is prepared; empty: none.
+    """
     paranoid = int(PARANOID.read_text()) if PARANOID.exists() else 0
-    if programs_are_preemptible() and paranoid > _PARANOID_OF_ADMIN:
-        return MappingProxyType({**NEEDED, Capability.SYS_ADMIN: PARANOID_REASON})
-    return NEEDED
+    found = {**NEEDED, **(OF_NETLINK if denials == "netlink" else {})}
+    if (denials == "audit-log-end" or programs_are_preemptible()) and paranoid > _PARANOID_OF_ADMIN:
+        found[Capability.SYS_ADMIN] = PARANOID_REASON
+    return MappingProxyType(found)
 
 
 def drop(keep: Iterable[Capability]) -> tuple[Capability, ...]:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from recorder.agent import disk
+from recorder.agent.denials import FOLDER as DENIALS
 from recorder.agent.processes import FOLDER
 from recorder.agent.settings import Settings
 from recorder.agent.spool import DAMAGED as DAMAGED_ENTRY
@@ -59,6 +60,7 @@ def _pins(folder: Path) -> Iterator[str]:
         return
     count = sum(len(files) for _, _, files in os.walk(folder))
     pins.unpin(folder / FOLDER)
+    pins.unpin(folder / DENIALS)
     pins.unpin(folder)  # links first: nothing runs on half of them
     if folder.is_dir():  # of another version, or made by hand
         shutil.rmtree(folder)

@@ -53,6 +53,12 @@ class Roots:
         """Whether anything is watched."""
         return bool(self._watched)
 
+    @property
+    def containers(self) -> list[int]:
+        """Ids of the watched cgroups, but for the tree's own root: below it is the whole machine."""
+        root = self._mount.stat().st_ino
+        return [identity for identity in self._watched if identity != root]
+
     def refresh(self, units: Iterable[str] = ()) -> None:
         """Watches what is to be watched now, `units` of system.slice by name among it; again and again."""
         names = [WatchRoot("/system.slice", prefix=unit[:MAX_PREFIX], mode="exec") for unit in sorted(units)]

@@ -11,6 +11,7 @@ from recorder.containers.container import Container
 from recorder.rpc.v1 import agent_pb2 as pb
 
 __all__ = [
+    "AllSelection",
     "CgroupSelection",
     "ContainerSelection",
     "PodSelection",
@@ -93,6 +94,24 @@ class PodSelection(Selection):
 
 
 @dataclass(frozen=True, slots=True)
+class AllSelection(Selection):
+    """All containers of the node."""
+
+    @property
+    def open(self) -> bool:
+        """Always."""
+        return True
+
+    def wants(self, subject: Subject) -> bool:
+        """Whatever its runtime calls a container, but for sandboxes."""
+        return subject.container is not None and not subject.sandbox
+
+    def over(self, containers: Iterable[Container]) -> bool:
+        """Never."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
 class CgroupSelection(Selection):
     """A cgroup that is there, with those below it."""
 
@@ -142,4 +161,6 @@ def shown(selection: pb.Selection) -> str:
     if by == "pod":
         pod = selection.pod
         return f"pod {pod.namespace}/{pod.name}" + (f"/{pod.container}" if pod.container else "")
+    if by == "all":
+        return "all containers"
     return f"{by} {getattr(selection, by)}" if by else ""

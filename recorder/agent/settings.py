@@ -104,6 +104,12 @@ class AgentSettings:
         " recorder agent --check shows how much",
         flag="--denials",
     )
+    raw_paths: bool = setting(
+        Switch(),
+        False,
+        "names in denials are left as they are; else what looks like a secret in a path is replaced",
+        flag="--raw-paths",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +211,11 @@ class MemorySettings:
     containers: int = setting(Whole(1, 1 << 20), 1280, "containers that are known by name")
     first_sights: int = setting(
         Whole(0, 1 << 24), 8192, "times of first sight that are kept, over all containers"
+    )
+    denials: int = setting(
+        Whole(16, 1 << 14),
+        512,
+        "different denials of AppArmor and SELinux at a time, where they are looked for",
     )
     captures: int = setting(Whole(1, 1 << 16), 256, "captures at a time, those without a client included")
     recordings: int = setting(Whole(1, 1 << 16), 1024, "recordings in the collector's plan")

@@ -59,7 +59,8 @@ class TargetState:
     """A slot: whose it is, and who asked.
 
     late: tasks were in it before its recording began. base: the global ledger as it was
-    then. recordings, captures: ids. denials: they were asked for; denials_late: after it had begun.
+    then. recordings, captures: ids. denials: they were asked for; denials_late: after it
+    had begun; denials_missed: how many were lost of nobody knows whom when it began.
     """
 
     target: Target
@@ -71,6 +72,7 @@ class TargetState:
     captures: tuple[str, ...] = ()
     denials: bool = False
     denials_late: bool = False
+    denials_missed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,7 @@ def _to_target(each: TargetState) -> pb.TargetState:
         captures=each.captures,
         denials=each.denials,
         denials_late=each.denials_late,
+        denials_missed=each.denials_missed,
     )
 
 
@@ -244,4 +247,5 @@ def _of_target(message: pb.TargetState) -> TargetState:
         captures=tuple(message.captures),
         denials=message.denials,
         denials_late=message.denials_late,
+        denials_missed=message.denials_missed,
     )

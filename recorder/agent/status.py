@@ -117,6 +117,7 @@ class Status:
             )
             if bpf_statistics()
             else (),
+            denials=self._tracker.denied(),
         )
 
     def _ledger(self) -> Ledger:

@@ -98,7 +98,8 @@ class Tracked:
 
     late: tasks were in it before its recording began; base: the ledger of the kernel side as a
     whole at its begin; identified: it is known whose it is, or that nobody knows; denials:
-    somebody asked for what is denied to it; denials_late: after it had begun.
+    somebody asked for what is denied to it; denials_late: after it had begun; denials_missed: how
+    many were lost of nobody knows whom when it began.
     """
 
     target: Target
@@ -117,6 +118,7 @@ class Tracked:
     leaving: bool = False  # it is being dropped or handed on
     denials: bool = False
     denials_late: bool = False
+    denials_missed: int = 0
 
     @property
     def key(self) -> tuple[int, int]:

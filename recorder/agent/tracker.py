@@ -13,10 +13,12 @@ import os
 import time
 from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recorder.agent.beginning import begin
 from recorder.agent.budget import Use
-from recorder.agent.denied import Denied
+from recorder.agent.denial_counts import DenialCounts
+from recorder.agent.denials import Denials
 from recorder.agent.naming import Naming
 from recorder.agent.observation import boot_id, observe, shared_losses
 from recorder.agent.roots import MODES, Roots
@@ -41,6 +43,9 @@ from recorder.model.errors import (
 from recorder.model.ledger import Ledger
 from recorder.model.record import ContainerKind, Observation
 
+if TYPE_CHECKING:
+    from recorder.service.metrics import Row
+
 __all__ = ["Tracker"]
 
 _LOG = logging.getLogger(__name__)
@@ -50,6 +55,7 @@ SWEEP = 20  # ticks between two looks at every slot: what a lost event would hav
 REFRESH = 40  # ticks between two scans of the tree of cgroups
 LEAVING_LOOKS = 250
 UNKNOWN = 60.0  # seconds that a living container of which no runtime knows keeps its slot
+STRAY = 10_000_000_000  # ns that denials of a cgroup without a slot are kept: its slot may be on the way
 RESTS = 3  # times as long as a look for containers took is waited before the next
 HANDED_ON = 64  # slots at a time: each is read in a thread, and all that is read is kept until then
 
@@ -74,6 +80,7 @@ class Tracker:
         node: str,
         mount: Path,
         namespaces: tuple[str, ...] = ("default",),
+        denials: Denials | None = None,
     ) -> None:
         self._backend = backend
         self._index = index
@@ -82,6 +89,8 @@ class Tracker:
         self._node = node
         self._mount = mount
         self._namespaces = namespaces
+        self._denials = denials or Denials(None)
+        self._denial_counts = DenialCounts()
         self._denying = asyncio.Lock()
         self._looking: bool | None = None  # for denials; None: nobody knows what the last agent left
         self._looking_since = 0  # CLOCK_BOOTTIME in ns
@@ -141,11 +150,19 @@ class Tracker:
         use["children"] = children, refused + self._children_refused
         watched, refused = use["roots"]
         use["roots"] = watched, refused + self._roots.refused
+        use["denials"] = self._denials.use()
         return use
 
     def runs(self) -> Mapping[str, tuple[int, int]]:
         """As Backend.runs."""
         return self._backend.runs()
+
+    def denied(self) -> list[Row]:
+        """How often something was denied so far, by namespace, kind and class."""
+        for each in self.tracked():
+            if each.denials and not each.leaving:
+                self._denial_counts.take(each.key, self.observation(each))
+        return self._denial_counts.rows()
 
     def observation(self, tracked: Tracked) -> Observation:
         """What was seen of a slot so far."""
@@ -190,6 +207,7 @@ class Tracker:
                         captures=captures,
                         denials=each.denials,
                         denials_late=each.denials_late,
+                        denials_missed=each.denials_missed,
                     )
                 )
         return tuple(states)
@@ -229,8 +247,15 @@ class Tracker:
             if wanted is self._looking or (self._restoring and not wanted):
                 return
             await asyncio.to_thread(self._backend.look_for_denied, wanted)
+            await asyncio.to_thread(self._denials.look, wanted)
+            if wanted and self._denials.problem:
+                _LOG.warning("what AppArmor and SELinux deny is not looked for: %s", self._denials.problem)
             self._looking = wanted
             self._looking_since = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            if wanted:
+                self._denials.roots(self._roots.containers)
+                for each in self.tracked():
+                    self._denials.begin(each.target.cgroup_id)
 
     def _disarm_if_idle(self) -> None:
         if not any(each.open for each in self._askers):
@@ -316,6 +341,7 @@ class Tracker:
                 # the table of watched cgroups is the kernel's; this only reads directories
                 self._stale_roots = False
                 await asyncio.to_thread(self._roots.refresh, units)
+                self._denials.roots(self._roots.containers)
                 self._disarm_if_idle()  # who asked may be gone by now
 
     async def _find_running(self, askers: Collection[Asker] = ()) -> None:
@@ -367,6 +393,7 @@ class Tracker:
             if state:
                 tracked.late = tracked.late or state.late
                 tracked.denials, tracked.denials_late = state.denials, state.denials_late
+                tracked.denials_missed = state.denials_missed
                 self._recall(tracked, state)
             self._enter(tracked)
             if state is None and everything.counts:
@@ -421,6 +448,9 @@ class Tracker:
         self._by_cgroup[tracked.target.cgroup_id] = tracked
         if tracked.reading is None:
             tracked.reading = self._backend.read(tracked.target)
+        if self._looking:
+            tracked.denials_missed = self._denials.missed()
+            self._denials.begin(tracked.target.cgroup_id)
         if tracked.identified:
             self._match(tracked)
         else:
@@ -432,6 +462,7 @@ class Tracker:
         if self._by_cgroup.get(tracked.target.cgroup_id) is tracked:
             del self._by_cgroup[tracked.target.cgroup_id]
         tracked.sights.forget(self._use)
+        self._denial_counts.forget(tracked.key)
         if tracked.reading:
             self._children_refused += tracked.reading.ledger.counts.get("children_full", 0)
         if self.failed:
@@ -526,6 +557,19 @@ class Tracker:
             if self._stale_roots or ticks % REFRESH == 0:
                 await self._arm()
             self._read_dirty()
+            await self._read_denials(sweep=ticks % SWEEP == 0)
+
+    async def _read_denials(self, *, sweep: bool) -> None:
+        for identity in self._denials.changed():
+            tracked = self._by_cgroup.get(identity)
+            if tracked and tracked.denials and not tracked.leaving:
+                tracked.changed()
+                for asker in tracked.askers:
+                    asker.touched(tracked)
+        if sweep and self._denials.attached:
+            # what began a moment ago may be of a container whose begin was not read yet
+            before = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - STRAY
+            await asyncio.to_thread(self._denials.sweep, frozenset(self._by_cgroup), before)
 
     async def _follow_index(self) -> None:
         while True:
@@ -613,7 +657,9 @@ class Tracker:
             ended=ended,
             runtime=container.runtime if container else "",
             runtime_version=container.runtime_version if container else "",
-            denied=Denied() if tracked.denials else None,
+            denied=self._denials.of(tracked.target.cgroup_id, tracked.denials_missed)
+            if tracked.denials
+            else None,
         )
 
     # --- ends
@@ -640,6 +686,8 @@ class Tracker:
         if living:
             await asyncio.to_thread(self._backend.drop, *(each.target for each in living))
         leaving = [each for each in leaving if self._tracked.get(each.key) is each]
+        if self._denials.attached:
+            await asyncio.to_thread(self._denials.drop, [each.target.cgroup_id for each in leaving])
         owed = [each for each in leaving if each.askers]
         readings = dict(zip(owed, await asyncio.gather(*map(self._read_last, owed)), strict=True))
         # events that came since it was last looked at: times of its last first sights
@@ -648,11 +696,13 @@ class Tracker:
             if tracked in readings and tracked.askers:
                 tracked.reading = readings[tracked]
                 observation = self._observe(tracked, tracked.reading, ended=True)
+                self._denial_counts.take(tracked.key, observation)
                 if not await self._store(tracked, observation):
                     continue
                 for asker in list(tracked.askers):
                     asker.ended(tracked, observation)
             self._backend.release(tracked.target)
+            self._denials.release(tracked.target.cgroup_id)
             self._forget(tracked)
 
     async def _store(self, tracked: Tracked, observation: Observation) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from typing import TYPE_CHECKING
 
 from recorder.cli.agent_options import add_agent_options
+from recorder.cli.denial_options import add_kind, denials
 from recorder.cli.each import base_of, check_each, emit_each
 from recorder.cli.escape import escape
 from recorder.cli.output import STDOUT
@@ -15,7 +15,7 @@ from recorder.cli.result import add_options, check_options, emit
 from recorder.cli.selection import Selection, add_selection, selection
 from recorder.cli.signals import Ending
 from recorder.cli.status import DONE
-from recorder.model.errors import Incomplete, NoCgroup2, RecorderError, UsageError
+from recorder.model.errors import Incomplete, RecorderError, UsageError
 from recorder.profiles.base import resolve_base
 from recorder.profiles.label import dns_label
 
@@ -63,6 +63,7 @@ def add_parser(commands: Commands) -> None:
         action="store_true",
         help="show what is seen on stderr: a live table in a terminal, else lines",
     )
+    add_kind(parser)
     parser.add_argument(
         "--phases",
         choices=("exec", "container"),
@@ -186,46 +187,10 @@ async def _tick(display: Notes | LiveTable) -> None:
 
 
 def _request(options: argparse.Namespace, chosen: Selection) -> pb.CaptureRequest:
-    import secrets
-
+    from recorder.cli.capture_request import capture_request
     from recorder.rpc.v1 import agent_pb2 as pb
 
-    request = pb.CaptureRequest(
-        kinds=[pb.KIND_SYSCALLS],
-        snapshots_per_second=SNAPSHOTS_PER_SECOND,
-        capture_id=secrets.token_hex(16),
-        phases=options.phases,
-    )
-    if options.duration:
-        request.duration.FromNanoseconds(round(options.duration * 1e9))
-    match chosen.by:
-        case "pod":
-            namespace, name, container = chosen.parts
-            request.selection.pod.namespace = namespace
-            request.selection.pod.name = name
-            request.selection.pod.container = container
-        case "pid":
-            request.selection.pid = int(chosen.value)
-        case "cgroup":
-            request.selection.cgroup = _cgroup(chosen.value, local=options.agent.startswith("unix:"))
-        case "unit":
-            name = chosen.value
-            request.selection.unit = name if "." in name else f"{name}.service"  # as systemctl takes it
-        case "container":
-            request.selection.container = chosen.value
+    request = capture_request(options.agent, chosen, duration=options.duration, rate=SNAPSHOTS_PER_SECOND)
+    request.kinds.append(pb.KIND_DENIALS if denials(options) else pb.KIND_SYSCALLS)
+    request.phases = options.phases
     return request
-
-
-def _cgroup(path: str, *, local: bool) -> str:
-    """The agent takes a path below the cgroup v2 mount; people also give it with the mount in front."""
-    import posixpath
-
-    from recorder.containers.cgroup import cgroup2_mount
-
-    whole = "/" + posixpath.normpath(path).lstrip("/")
-    if local:
-        with contextlib.suppress(NoCgroup2):
-            mount = str(cgroup2_mount())
-            if whole == mount or whole.startswith(f"{mount}/"):
-                return whole[len(mount) :] or "/"
-    return whole

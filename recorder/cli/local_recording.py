@@ -42,6 +42,7 @@ from recorder.model.errors import BpfLimit, CgroupNotFound, Interrupted
 from recorder.model.record import Identity, Observation, Record
 
 if TYPE_CHECKING:
+    from recorder.agent.denials import Denials
     from recorder.cli.live_lines import Notes
     from recorder.cli.live_table import LiveTable
     from recorder.cli.selection import Selection
@@ -74,12 +75,13 @@ class LocalRecording:
         loader: str,
         display: Notes | LiveTable,
         *,
-        denials: bool = False,
+        denials: Denials | None = None,
         accesses: bool = False,
     ) -> None:
         self.loader = loader
         """As it was asked for; once it was `auto`'s to choose, which one it took, and why."""
-        self.denials = denials
+        self.denials = denials is not None
+        self._denials = denials
         self._accesses = accesses
         self._chosen = chosen
         self._endpoint = endpoint
@@ -162,7 +164,13 @@ class LocalRecording:
             try:
                 use = Use(Budget(memory))
                 self._tracker = Tracker(
-                    self._backend, self._index, None, use, node=node_name(), mount=self._mount
+                    self._backend,
+                    self._index,
+                    None,
+                    use,
+                    node=node_name(),
+                    mount=self._mount,
+                    denials=self._denials,
                 )
                 async with _running(self._tracker.run()):
                     await self._tracker.join(self)
@@ -171,6 +179,8 @@ class LocalRecording:
                     await self._follow(deadline)
                     await self._tracker.finish()
             finally:
+                if self._denials:
+                    self._denials.close()
                 self._backend.close()
         return self._record(())
 

@@ -14,6 +14,7 @@ from recorder.cli import (
     check,
     collector,
     containers,
+    denials,
     profile,
     profile_update,
     record,
@@ -41,6 +42,7 @@ def parser(asked: str = "agent") -> Parser:
     profile_update.add_parser(commands)
     check.add_parser(commands)
     capture.add_parser(commands)
+    denials.add_parser(commands)
     containers.add_parser(commands)
     agent_status.add_parser(commands)
     records.add_parser(commands)

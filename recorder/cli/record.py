@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from recorder.cli.arguments import Commands
 from recorder.cli.cgroup_recording import record_cgroup
 from recorder.cli.command import Command, find_user
+from recorder.cli.denial_options import accesses, add_denial_options, denials, module_denials, say_problem
 from recorder.cli.output import STDOUT
 from recorder.cli.process_recording import record_process
-from recorder.cli.record_selection import accesses, add_selected, denials, record_selected, selected
+from recorder.cli.record_selection import add_selected, record_selected, selected
 from recorder.cli.recording import Recording
 from recorder.cli.result import add_options, check_options, emit
 from recorder.cli.signals import FORWARDED, Mask, blocked
@@ -33,7 +34,6 @@ from recorder.model.errors import (
     RecorderError,
     UsageError,
 )
-from recorder.model.kind import Kind
 from recorder.model.record import Record
 from recorder.profiles.base import Base, resolve_base
 from recorder.profiles.label import dns_label
@@ -97,18 +97,7 @@ def add_parser(commands: Commands) -> None:
         help="how set-up is told from workload: exec (default): a task's first exec after it came into the "
         "cgroup; container: for a cgroup that an OCI runtime fills",
     )
-    parser.add_argument(
-        "--kind",
-        choices=tuple(Kind),
-        type=Kind,
-        action="append",
-        dest="kinds",
-        metavar="KIND",
-        help="what is recorded; may be repeated. syscalls (default): the calls that are made. denials: these "
-        "too, and beside them the calls that a seccomp filter denied, which enter no profile. accesses: the "
-        "calls, and beside them the files, sockets, signals, mounts and capabilities that are used, for "
-        "-f apparmor and apparmor-text",
-    )
+    add_denial_options(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
     parser.set_defaults(run=run)
 
@@ -145,12 +134,13 @@ def _check(options: argparse.Namespace) -> _Request:
         raise UsageError(f"--pid: {options.pid} is no process id")
     if denials(options) and options.loader == "bcc":
         raise UsageError("--loader bcc is not for --kind denials: denied calls are found by libbpf alone")
-    if accesses(options) and options.loader == "bcc":
-        raise UsageError("--loader bcc is not for --kind accesses: they are seen by libbpf alone")
-    if accesses(options) and options.pid is not None:
-        raise UsageError("--pid is not for --kind accesses: they are seen by cgroup alone")
+    accesses(options)
     if options.pid is not None and options.loader == "bcc":
         raise UsageError("--loader bcc is not for --pid: processes are followed by libbpf alone")
+    if options.pid is not None and (options.denials_source or options.raw_paths):
+        raise UsageError(
+            "--denials-source and --raw-paths are not for --pid: of a process only denied calls are found"
+        )
     if options.pid is not None and options.phases:
         raise UsageError("--phases is not for --pid: all that a running process does is its workload")
     process = None if options.pid is None else find_process(options.pid)
@@ -218,11 +208,13 @@ def _backend(request: _Request, outcome: _Outcome) -> Backend:
 def _record_command(request: _Request, mask: Mask, outcome: _Outcome) -> Record:
     options = request.options
     user = find_user(options.user, dict(os.environ))
+    found = module_denials(options)
     backend = _backend(request, outcome)
     try:
         place = RunCgroup()
         try:
-            recording = record_cgroup(backend, place.cgroup, "exec", request.name)
+            recording = record_cgroup(backend, place.cgroup, "exec", request.name, found)
+            say_problem(found)
             command = Command(
                 request.command,
                 place.cgroup,
@@ -241,6 +233,8 @@ def _record_command(request: _Request, mask: Mask, outcome: _Outcome) -> Record:
         finally:
             place.remove()
     finally:
+        if found:
+            found.close()
         backend.close()
 
 
@@ -273,11 +267,15 @@ def _follow(
 def _record_cgroup(request: _Request, outcome: _Outcome) -> Record:
     options = request.options
     cgroup = find_cgroup(options.cgroup)
+    found = module_denials(options)
     backend = _backend(request, outcome)
     try:
-        recording = record_cgroup(backend, cgroup, options.phases or "exec", request.name)
+        recording = record_cgroup(backend, cgroup, options.phases or "exec", request.name, found)
+        say_problem(found)
         return _until_ended(recording, backend, options.duration)
     finally:
+        if found:
+            found.close()
         backend.close()
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from recorder.cli.denial_options import accesses, denials, module_denials
 from recorder.cli.selection import OPTIONS, Selection, add_selection, selection
 from recorder.model.errors import (
     ContainerNotFound,
@@ -15,7 +16,6 @@ from recorder.model.errors import (
     RecorderError,
     UsageError,
 )
-from recorder.model.kind import Kind
 
 if TYPE_CHECKING:
     import argparse
@@ -49,16 +49,6 @@ def selected(options: argparse.Namespace) -> Selection | None:
     if len(given) > 1:
         raise UsageError(f"{given[0]} and {given[1]}: record one of them, not both")
     return selection(options)
-
-
-def denials(options: argparse.Namespace) -> bool:
-    """Whether the calls that filters deny are asked for."""
-    return Kind.DENIALS in (options.kinds or ())
-
-
-def accesses(options: argparse.Namespace) -> bool:
-    """Whether what is used is asked for."""
-    return Kind.ACCESSES in (options.kinds or ())
 
 
 def record_selected(options: argparse.Namespace, chosen: Selection) -> None:
@@ -95,8 +85,7 @@ def _check(options: argparse.Namespace, chosen: Selection) -> Selection:
         raise UsageError(f"--duration: {options.duration} is not a number of seconds above 0")
     if denials(options) and options.loader == "bcc":
         raise UsageError("--loader bcc is not for --kind denials: denied calls are found by libbpf alone")
-    if accesses(options) and options.loader == "bcc":
-        raise UsageError("--loader bcc is not for --kind accesses: they are seen by libbpf alone")
+    accesses(options)
     option = f"--{chosen.by}"
     for other, given in (("--user", options.user), ("--kill-on-exit", options.kill_on_exit)):
         if given:
@@ -127,7 +116,7 @@ async def _record(options: argparse.Namespace, chosen: Selection, ending: Ending
             options.runtime_endpoint,
             options.loader,
             display,
-            denials=denials(options),
+            denials=module_denials(options),
             accesses=accesses(options),
         )
         with ending.calls(recording.stop):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from recorder.agent.denied import Denied
 from recorder.agent.observation import node_name, observe
@@ -22,13 +23,16 @@ from recorder.model.record import (
     SightKey,
 )
 
+if TYPE_CHECKING:
+    from recorder.agent.denials import Denials
+
 
 @dataclass(slots=True)
 class Recording:
     """A target that is being recorded.
 
     what: for people; identity, phases: for the record; late: tasks were there already, and
-    what they did before is missing.
+    what they did before is missing; denials: of AppArmor and SELinux, of the target's cgroup.
     """
 
     backend: SlotBackend
@@ -37,6 +41,7 @@ class Recording:
     identity: Identity
     phases: str
     late: bool
+    denials: Denials | None = None
     ended: bool = field(init=False, default=False)
     _sights: dict[SightKey, FirstSight] = field(init=False, default_factory=dict)
 
@@ -70,6 +75,7 @@ class Recording:
         self.poll()
         ledger = self.backend.ledger()
         self.backend.release(self.target)
+        denied = self._denied() if Kind.DENIALS in reading.kinds else None
         observation = observe(
             reading,
             node=node_name(),
@@ -79,6 +85,15 @@ class Recording:
             ledger=ledger + Ledger({"attached_late": int(self.late)}),
             sights=self._sights,
             ended=True,
-            denied=Denied() if Kind.DENIALS in reading.kinds else None,
+            denied=denied,
         )
         return Record((observation,))
+
+    def _denied(self) -> Denied:
+        """All that was denied; nobody looks any more."""
+        if self.denials is None:
+            return Denied()
+        self.denials.drop([self.target.cgroup_id])
+        denied = self.denials.of(self.target.cgroup_id)
+        self.denials.close()
+        return denied

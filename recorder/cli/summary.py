@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import TextIO
 
 from recorder.cli.recording import Recording
+from recorder.model.denial import DenialKey
 from recorder.model.kind import Kind
 from recorder.model.ledger import CAUSES
 from recorder.model.numbers import Numbers
-from recorder.model.record import CallKey, Outcome, Phase, Record
+from recorder.model.record import CallKey, Observation, Outcome, Phase, Record
+
+SHOWN_DENIALS = 20
+"""Of AppArmor and SELinux, in a summary."""
 
 
 def _counts(calls: Mapping[int, Numbers]) -> str:
@@ -36,6 +41,7 @@ def say_summary(record: Record, where: str, added: Mapping[str, tuple[str, ...]]
     lines = [f"calls: workload {workload}; set-up {setup}, not in the result"]
     if any(Kind.DENIALS in each.provenance.kinds.split(",") for each in record.observations):
         lines.append(f"denied: {_denied(record)}")
+        lines.extend(_module_denials(record))
     for source, names in (added or {}).items():
         lines.append(f"added: {source}: {len(names)}" + (f" ({', '.join(names)})" if names else ""))
     lines.append(f"verdict: {record.verdict}")
@@ -55,6 +61,26 @@ def _denied(record: Record) -> str:
     counts = _counts(record.calls(Phase.WORKLOAD, Outcome.DENIED))
     names = ", ".join(spelled_calls(record, Outcome.DENIED))
     return f"{counts}, not in the result: {names}" if names else counts
+
+
+def _module_denials(record: Record) -> list[str]:
+    """What AppArmor or SELinux denied, most frequent first, as lines; what is looked for is said as well."""
+    looked = {each.provenance.denials for each in record.observations} - {""}
+    lines = [f"denials looked for: {'; '.join(sorted(looked)) or 'none'}"]
+    total = sum((Counter(_counted(each)) for each in record.observations), Counter())
+    if not total:
+        return lines
+    from recorder.model.denial_text import denial_text, line
+
+    for key, count in sorted(total.items(), key=lambda item: (-item[1], item[0].order))[:SHOWN_DENIALS]:
+        lines.append(f"  {line(denial_text(key.verdict, key.details), count=count)}")
+    if len(total) > SHOWN_DENIALS:
+        lines.append(f"  and {len(total) - SHOWN_DENIALS} more, in the record")
+    return lines
+
+
+def _counted(observation: Observation) -> dict[DenialKey, int]:
+    return {key: count.count for key, count in observation.denials.items()}
 
 
 class LiveLine:

@@ -51,12 +51,15 @@ def denied_calls_of(
     allowed: Mapping[CallKey, Numbers],
     machine: str | None = None,
 ) -> Mapping[CallKey, Numbers]:
-    """The same for calls that a filter denied, without those that were let through in either phase."""
+    """The same for calls that a filter denied, without those that were let through.
+
+    Of the workload those that it made itself: a runtime calls much before it loads the filter.
+    """
     denied: dict[CallKey, Numbers] = {}
     for key, numbers in calls_of(workload, setup, machine).items():
         passed = {
             number
-            for phase in Phase
+            for phase in {key.phase, Phase.WORKLOAD}
             for number in allowed.get(CallKey(key.abi, phase, Outcome.ALLOWED), Numbers())
         }
         left = Numbers.of(number for number in numbers if number not in passed)

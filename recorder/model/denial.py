@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from recorder.model.first_sight import MAX_COMM
+from recorder.model.record import MAX_DENIALS
 
 __all__ = [
     "MAX_DENIALS",
@@ -25,9 +26,6 @@ __all__ = [
     "Text",
     "Verdict",
 ]
-
-MAX_DENIALS = 512
-"""Different denials of one observation: those that come first in the order of their keys are kept."""
 
 MAX_DENIAL_BYTES = 96 << 10
 """Sum of `DenialKey.size` in one observation, to which its source keeps. A join does not: what is left out

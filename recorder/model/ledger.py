@@ -201,6 +201,19 @@ CAUSES: Mapping[str, Cause] = _table(
             "there were more different denials than are kept: the further ones are missing, or only counted",
             "correct those that are known, and look again",
         ),
+        Cause(
+            "denials_missed",
+            Severity.NOTE,
+            "the kernel said of a denial only that there was one, skipped the program that sees it, or its"
+            " record could not be read",
+            "see docs/denials.md for when that is; the audit log may have it",
+        ),
+        Cause(
+            "secret_replaced",
+            Severity.NOTE,
+            "parts of paths in denials looked like secrets, and stand as {secret} in the record",
+            "none is needed; --raw-paths keeps them",
+        ),
     )
 )
 """All causes by name: losses first, then notes."""

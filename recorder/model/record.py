@@ -12,16 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recorder.model.accesses import Accesses
-from recorder.model.denial import MAX_DENIALS, DenialCount, DenialKey
 from recorder.model.first_sight import MAX_COMM, FirstSight
 from recorder.model.ledger import Ledger, Verdict
 from recorder.model.numbers import Numbers
 
+if TYPE_CHECKING:
+    # An agent that nobody asks for denials does without: its memory is counted.
+    from recorder.model.denial import DenialCount, DenialKey
+
 __all__ = [
     "MAX_COMM",
+    "MAX_DENIALS",
     "CallKey",
     "ContainerKind",
     "FirstSight",
@@ -35,6 +39,10 @@ __all__ = [
     "SightKey",
     "Source",
 ]
+
+
+MAX_DENIALS = 512
+"""Different denials of one observation: those that come first in the order of their keys are kept."""
 
 
 class Phase(IntEnum):
@@ -146,7 +154,7 @@ class Provenance:
     """How the record was made; empty: not known.
 
     kinds: what was looked for, comma-separated; empty: system calls alone. denials: whose
-    denials, and by what, comma-separated, such as `seccomp sys_exit, apparmor common_lsm_audit`.
+    denials, and by what, comma-separated, such as `seccomp sys_exit, apparmor lsm`.
     """
 
     recorder_version: str = ""

@@ -10,13 +10,12 @@ and any JSON object at all would pass for an empty record.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
-from recorder.model.access_wire import from_accesses, to_accesses
-from recorder.model.denial_wire import from_denials, to_denials
+from recorder.model.accesses import Accesses
 from recorder.model.errors import InvalidRecord
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import MAX_BYTES, Numbers
@@ -33,6 +32,9 @@ from recorder.model.record import (
     Source,
 )
 from recorder.record.v1 import record_pb2 as pb
+
+if TYPE_CHECKING:
+    from recorder.model.denial import DenialCount, DenialKey
 
 __all__ = [
     "from_identity",
@@ -173,8 +175,8 @@ def _converted(observation: Observation) -> pb.Observation:
         last_seen_ns=observation.last_seen_ns,
         wall_offset_ns=observation.wall_offset_ns,
         ended=observation.ended,
-        denials=to_denials(observation.denials),
-        accesses=to_accesses(observation.accesses),
+        denials=_to_denials(observation.denials) if observation.denials else (),
+        accesses=_to_accesses(observation.accesses) if observation.accesses else (),
         accesses_cut_at=observation.accesses.cut_at,
     )
 
@@ -210,9 +212,33 @@ def from_observation(
         last_seen_ns=message.last_seen_ns,
         wall_offset_ns=message.wall_offset_ns,
         ended=message.ended,
-        denials=from_denials(path, message.denials),
-        accesses=from_accesses(path, message.accesses, message.accesses_cut_at),
+        denials=_from_denials(path, message.denials) if message.denials else {},
+        accesses=_from_accesses(path, message) if message.accesses or message.accesses_cut_at else Accesses(),
     )
+
+
+def _to_denials(denials: Mapping[DenialKey, DenialCount]) -> list[pb.Denial]:
+    from recorder.model.denial_wire import to_denials  # noqa: PLC0415 - as in recorder.model.record
+
+    return to_denials(denials)
+
+
+def _from_denials(path: str, messages: Sequence[pb.Denial]) -> dict[DenialKey, DenialCount]:
+    from recorder.model.denial_wire import from_denials  # noqa: PLC0415 - as above
+
+    return from_denials(path, messages)
+
+
+def _to_accesses(accesses: Accesses) -> list[pb.Access]:
+    from recorder.model.access_wire import to_accesses  # noqa: PLC0415 - as above
+
+    return to_accesses(accesses)
+
+
+def _from_accesses(path: str, message: pb.Observation) -> Accesses:
+    from recorder.model.access_wire import from_accesses  # noqa: PLC0415 - as above
+
+    return from_accesses(path, message.accesses, message.accesses_cut_at)
 
 
 def _from_calls(path: str, messages: Iterable[pb.CallSet]) -> dict[CallKey, Numbers]:

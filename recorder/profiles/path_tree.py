@@ -1,10 +1,10 @@
 """Paths as a tree, in which a folder with too many names becomes a pattern.
 
 What is in a path that is never the same twice is replaced first (`path_part`). Then, from the
-root on: a folder with more subfolders than its threshold gets one, `*`, that has what all of them
-had; a folder with more files of the same permissions than its threshold gets one for them, `*` or
-`*.EXTENSION` where all have the same. Programs are never united, nor are names of the root. Nothing
-else is widened; each time is kept with its reason.
+root on: a folder with more subfolders than its threshold (of those that have no program) gets one,
+`*`, that has what all of them had; a folder with more files of the same permissions than its
+threshold gets one for them, `*` or `*.EXTENSION` where all have the same. Programs are never united,
+nor are names of the root. Nothing else is widened; each time is kept with its reason.
 """
 
 from __future__ import annotations
@@ -213,15 +213,15 @@ def _planted(planned: Iterable[_Planned]) -> _Node:
 
 def _thin(node: _Node, above: tuple[_Name, ...], thresholds: Thresholds) -> None:
     limit = thresholds.of(_written(above).encode("latin-1"))
-    if limit and len(node.folders) > limit:
-        names = sorted(node.folders, key=_order)
+    names = sorted((name for name, each in node.folders.items() if not _has_program(each)), key=_order)
+    if limit and len(names) > limit:
         united = _Node()
         for name in names:
-            united.add(node.folders[name])
-        node.folders = {(STAR,): united}
+            united.add(node.folders.pop(name))
         why = Collapse("threshold", _written((*above, (STAR,), ())), len(names), limit, _examples(names))
         for leaf in _leaves(united):
             leaf.collapses.append(why)
+        node.folders.setdefault((STAR,), _Node()).add(united)
     if limit:
         _thin_leaves(node, above, limit)
     for name, child in node.folders.items():
@@ -253,7 +253,7 @@ def _deepen(root: _Node, maximum: int, count: int, thresholds: Thresholds) -> No
     for above, node in _folders(root, ()):
         leaves = list(_leaves(node))
         free = thresholds.of(_written(above).encode("latin-1"))
-        if free and not any(leaf.permissions & Permission.EXECUTE for leaf in leaves):
+        if free and not _has_program(node):
             depths.setdefault(len(above), []).append((-len(leaves), above, node))
     for depth in sorted(depths, reverse=True):
         for _, above, node in sorted(depths[depth], key=lambda each: (each[0], _written(each[1]))):
@@ -275,6 +275,10 @@ def _folders(node: _Node, above: tuple[_Name, ...]) -> Iterator[tuple[tuple[_Nam
     for name, child in node.folders.items():
         yield (*above, name), child
         yield from _folders(child, (*above, name))
+
+
+def _has_program(node: _Node) -> bool:
+    return any(leaf.permissions & Permission.EXECUTE for leaf in _leaves(node))
 
 
 def _leaves(node: _Node) -> Iterator[_Leaf]:

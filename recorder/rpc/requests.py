@@ -86,9 +86,11 @@ def _selection(selection: pb.Selection) -> Iterator[FieldError]:
                     f"is {selection.pid}",
                     f"expected is a process id from 1 to {MAX_PID}, as the agent's node has it",
                 )
+        case "all":
+            pass
         case _:
             yield FieldError(
-                "selection", "is missing", "select by one of container, pod, cgroup, unit and pid"
+                "selection", "is missing", "select by one of container, pod, cgroup, unit, pid and all"
             )
 
 

@@ -178,6 +178,9 @@ class Access:
         elif by == "container":
             if not self.role.namespaces and not self.role.host:
                 raise self._denied(_OF_CONTAINER)
+        elif by == "all":
+            if not self.sees_all:
+                raise self._denied('host, and capture with "*"')
         elif not self.may_host():
             raise self._denied("host")
 

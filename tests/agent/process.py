@@ -140,14 +140,14 @@ class AgentProcess:
     def _over(self) -> bool:
         return self.process is None or self.process.poll() is not None
 
-    def start(self) -> Self:
+    def start(self, seconds: float = WAIT) -> Self:
         """Start it; it serves when this returns."""
         self.begin()
-        return self.wait_serving()
+        return self.wait_serving(seconds)
 
-    def wait_serving(self) -> Self:
+    def wait_serving(self, seconds: float = WAIT) -> Self:
         """Until it serves. AssertionError with its own words if it ends instead."""
-        assert self.says(SERVING), "\n".join(["the agent does not serve:", *self.of_this_start()])
+        assert self.says(SERVING, seconds), "\n".join(["the agent does not serve:", *self.of_this_start()])
         self._remember()
         return self
 

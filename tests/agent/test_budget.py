@@ -42,12 +42,30 @@ def test_every_setting_of_memory_is_a_bound_or_a_budget():
     assert settings == set(BOUNDS) | {"kernel", "process"}
 
 
+def test_denials_are_beside_the_budget():
+    """What they take is explained and allowed, and nothing of it is there by default."""
+    without, budget = with_memory(), dataclasses.replace(with_memory(), denials=True)
+    budget.check()
+    assert set(budget.process) - set(without.process) == {"denials", "looking"}
+    assert budget.process["denials"] == budget.memory.denials * BOUNDS["denials"].each
+    assert set(budget.kernel) - set(without.kernel) == {"lsm"}
+    assert dict(without.more) == {"kernel": 0, "process": 0}
+    for what, more in budget.more.items():
+        assert 0 < more < 16 * MIB
+        assert f"(memory.{what}, and {more / MIB:.2f} MiB for denials)" in budget.explain()
+    assert (without.limit("denials"), budget.limit("denials")) == (0, budget.memory.denials)
+    tight = dataclasses.replace(with_memory(process=95 * MIB), denials=True)
+    with pytest.raises(BudgetExceeded):
+        tight.check()
+
+
 @pytest.mark.root
-def test_the_kernel_charges_what_is_computed():
+@pytest.mark.parametrize("denials", [False, True])
+def test_the_kernel_charges_what_is_computed(denials):
     """By the kernel's own count of each map (memlock in fdinfo), for the defaults of a node."""
     budget = with_memory()
     before = set(memlock(os.getpid()))
-    backend = LibbpfBackend(syscalls_spec(bounds_of(budget.memory)))
+    backend = LibbpfBackend(syscalls_spec(bounds_of(budget.memory, denials=denials)))
     try:
         charged = sum(size for number, size in memlock(os.getpid()).items() if number not in before)
     finally:
@@ -200,7 +218,7 @@ def test_threads_lose_no_count(scaled):
 def test_use_is_a_counter_with_a_ceiling(steps):
     """Against plain integers, for any sequence of takes and gives."""
     budget = with_memory(**dict.fromkeys(BOUNDS, 4))
-    use = Use(budget)
+    use = Use(dataclasses.replace(budget, denials=True))
     used, refused = dict.fromkeys(BOUNDS, 0), dict.fromkeys(BOUNDS, 0)
     for name, taking, amount in steps:
         if taking:

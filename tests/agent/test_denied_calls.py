@@ -1,6 +1,8 @@
 """Calls that seccomp filters deny, through the agent: the filters' own lists, only where asked for."""
 
 import errno
+import json
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -233,6 +235,41 @@ def test_a_plan_that_asks_for_denials(looking, fake, uplinked, built_programs):
         assert (bank.provenance.kinds, bank.provenance.denials) == ("", "")
         assert looking.terminate() == 0
     assert looking.left() == []
+
+
+def test_the_command_shows_them(looking, fake, recorder_cli, built_programs, scratch_cgroup, cgroup2):
+    """Of all containers, what is known when it is asked; of a cgroup, each when it comes, as JSON."""
+    looking.settings += fake.settings
+    looking.start()
+    rmdir, mkdir = (str(number(name)) for name in ("rmdir", "mkdir"))
+    agent = f"unix:{looking.socket}"
+    words = [built_programs["filtered"], f"{rmdir}=errno:1", "--", rmdir, "wait:60000"]
+    selection = pb.Selection(all=pb.AllContainers())
+    everything = looking.capture(pb.CaptureRequest(selection=selection, kinds=DENIALS))
+    assert next(everything).WhichOneof("event") == "started"
+    pod = fake.pod("web-0", "shop")
+    identity = fake.container(pod, "web")
+    with fake.run(pod, identity, *words):
+        until_denied(everything, "rmdir")
+        done = recorder_cli.run("denials", "--agent", agent)
+    everything.cancel()
+    assert done.returncode == 0, done.stderr
+    head, row = done.stdout.decode().splitlines()
+    assert head.split()[:3] == ["CONTAINER", "BY", "VERDICT"]
+    assert row.split()[:3] == ["shop/web-0/web", "seccomp", "denied"]
+    assert " rmdir " in row
+    assert b"looked for: seccomp sys_exit" in done.stderr
+    cgroup = scratch_cgroup()
+    path = f"/{cgroup.relative_to(cgroup2)}"
+    with recorder_cli.started("denials", "--agent", agent, "--cgroup", path, "--watch", "--json") as watch:
+        looking.wait_for(lambda status: len(status.captures) == 1 and status.captures[0].recorded == 1)
+        filtered(built_programs["filtered"], cgroup, f"{mkdir}=errno:1", mkdir)
+        found = json.loads(watch.stdout.readline())
+        watch.send_signal(signal.SIGINT)
+        watch.communicate(timeout=30)
+    assert watch.returncode == 0
+    assert (found["kind"], found["syscall"], found["verdict"]) == ("seccomp", "mkdir", "denied")
+    assert found["container"]["cgroup"] == path
 
 
 def test_an_agent_that_does_not_look_says_so(agent, scratch_cgroup, cgroup2):

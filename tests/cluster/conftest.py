@@ -58,6 +58,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the node are last: it runs no longer than it is needed."""
+    items.sort(key=lambda item: "node" in getattr(item, "fixturenames", ()))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """From here on the logs are this test's."""
     item.stash[LOGGED] = {server.url: server.log_sizes() for server in item.session.stash.get(SERVERS, [])}

@@ -30,9 +30,11 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_programs_say_what_the_lock_says(programs: Programs) -> None:
+@pytest.mark.usefixtures("programs")
+def test_programs_say_what_the_lock_says(cluster_cache: Cache) -> None:
     """They run, and are of that version."""
-    for program in (programs.api_server, programs.controller_manager):
+    for name in Lock.read().components:
+        program = Recipes(cluster_cache).component(name) / name
         said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=True)
         assert said.stdout == f"Kubernetes v{Lock.read().version}\n"
 

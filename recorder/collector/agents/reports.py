@@ -18,6 +18,7 @@ from enum import StrEnum
 
 from recorder.collector.store import first_sights
 from recorder.collector.store.sighting import Incoming
+from recorder.model.accesses import MAX_ACCESSES
 from recorder.model.denial import MAX_DENIAL_BYTES, MAX_DENIALS
 from recorder.model.errors import InvalidRecord
 from recorder.model.numbers import MAX_BYTES
@@ -144,7 +145,8 @@ def _problems(report: pb.Report, node: str) -> Iterator[Refusal]:
     if not _WORD.fullmatch(source.boot_id):
         yield Refusal(Reason.INVALID, f"source.boot_id is {shown(source.boot_id)}; expected is a boot's id")
     yield from _strange(observation.identity)
-    if report.not_recorded and (observation.calls or observation.first_sights or observation.denials):
+    seen = observation.calls or observation.first_sights or observation.denials or observation.accesses
+    if report.not_recorded and seen:
         yield Refusal(Reason.INVALID, "it says why a container is not recorded, and has calls of it")
 
 
@@ -157,6 +159,7 @@ def _large(report: pb.Report) -> Iterator[Refusal]:
         ("first_sights", len(observation.first_sights), MAX_SIGHTS),
         ("ledger", len(observation.ledger), MAX_CAUSES),
         ("denials", len(observation.denials), MAX_DENIALS),
+        ("accesses", len(observation.accesses), MAX_ACCESSES),
     )
     for name, count, limit in counts:
         if count > limit:
@@ -204,6 +207,7 @@ def _numbers(observation: record_pb2.Observation) -> Iterator[tuple[str, int, in
     for denial in observation.denials:
         yield "denials: count", denial.count, MAX_COUNT
         yield "denials: time_ns", max(denial.first.time_ns, denial.last.time_ns), MAX_TIME
+    yield "accesses: time_ns", max((each.time_ns for each in observation.accesses), default=0), MAX_TIME
 
 
 def _sights(observation: record_pb2.Observation) -> bytes | Refusal:

@@ -60,14 +60,17 @@ class ResultSummary:
         )
 
 
-def summary(draft: Draft) -> ResultSummary:
-    """Return a draft's figures. Its ledger is that of the profile: numbers without a name are a loss."""
+def summary(draft: Draft, *, denials: bool = False) -> ResultSummary:
+    """Return a draft's figures. Its ledger is that of the profile: numbers without a name are a loss.
+
+    denials: whether the recording asks for them; a container's record has them also if another one does.
+    """
     return ResultSummary(
         syscalls=len(draft.names_seen),
         denied=_denied(draft.record),
         coverage=draft.coverage,
         ledger=compose(draft.record, NO_BASE).ledger.counts,
-        denials=summarized(draft.record),
+        denials=summarized(draft.record) if denials else NO_DENIALS,
     )
 
 

@@ -85,7 +85,7 @@ def make(
         done = final(draft)
         content = result_object(recording, draft, name(draft.key), final=done, version=version)
         digest = "" if isinstance(content, NotYet) else content_digest(content)
-        made.append(Made(draft, content, digest, summary(draft), done))
+        made.append(Made(draft, content, digest, summary(draft, denials=recording.denials), done))
     return made
 
 

@@ -20,13 +20,14 @@ from recorder.model.errors import StoreDamaged
 __all__ = ["SCHEMA", "STEPS", "Step", "create", "migrate", "newer", "schema_of"]
 
 SCHEMA = 2
-"""Of `tables`. 1: the first. 2: observations may have denials, and recordings may ask for them."""
+"""Of `tables`. 1: the first. 2: observations may have denials and accesses, and recordings
+may ask for denials."""
 
 Step = Callable[[Connection], None]
 
 
 def _denials(_: Connection) -> None:
-    """Rows of version 1 are rows of version 2 without denials, which a recorder of version 1 would drop."""
+    """Rows of version 1 are rows of version 2 without what a recorder of version 1 would drop."""
 
 
 STEPS: Mapping[int, Step] = {1: _denials}

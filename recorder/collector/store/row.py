@@ -21,6 +21,7 @@ from recorder.collector.store.written import (
     placement_text,
     pod_text,
 )
+from recorder.model.access_wire import from_accesses
 from recorder.model.errors import InvalidRecord
 from recorder.model.record import Observation, Source
 from recorder.model.wire import from_observation, to_observation
@@ -84,6 +85,7 @@ def covers(content: bytes, known: bytes) -> bool:
         and new.ended >= old.ended
         and all(each.count <= counts.get(each.cause, 0) for each in old.ledger)
         and _covers_denials(new, old)
+        and _covers_accesses(new, old)
         and not any(
             int.from_bytes(each.numbers, "little") & ~calls.get((each.abi, each.phase, each.outcome), 0)
             for each in old.calls
@@ -106,6 +108,37 @@ def _covers_denials(new: pb.Observation, old: pb.Observation) -> bool:
         ):
             return False
     return True
+
+
+def _covers_accesses(new: pb.Observation, old: pb.Observation) -> bool:
+    if not (old.accesses or old.accesses_cut_at):
+        return True
+    if old.accesses == new.accesses and old.accesses_cut_at == new.accesses_cut_at:
+        return True
+    if old.accesses_cut_at or new.accesses_cut_at:  # beyond the bounds what is kept is the model's to say
+        known = from_accesses("new", new.accesses, new.accesses_cut_at)
+        return known.join(from_accesses("old", old.accesses, old.accesses_cut_at)) == known
+    seen = {_access_key(each): each for each in new.accesses}
+    for each in old.accesses:
+        found = seen.get(_access_key(each))
+        if found is None or each.rights & ~found.rights or not _is_earlier(found, each):
+            return False
+    return True
+
+
+def _access_key(access: pb.Access) -> bytes:
+    key = pb.Access()
+    key.CopyFrom(access)
+    for field in ("rights", "time_ns", "comm"):
+        key.ClearField(field)
+    return key.SerializeToString(deterministic=True)
+
+
+def _is_earlier(new: pb.Access, old: pb.Access) -> bool:
+    """Whether the first sight of both is the new one's."""
+    if not old.HasField("time_ns"):
+        return True
+    return new.HasField("time_ns") and (new.time_ns, new.comm) <= (old.time_ns, old.comm)
 
 
 def _denial_key(denial: pb.Denial) -> bytes:

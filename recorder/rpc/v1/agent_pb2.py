@@ -26,49 +26,51 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from recorder.record.v1 import record_pb2 as recorder_dot_record_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1brecorder/rpc/v1/agent.proto\x12\x0frecorder.rpc.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1frecorder/record/v1/record.proto\"\x85\x01\n\tSelection\x12\x13\n\tcontainer\x18\x01 \x01(\tH\x00\x12,\n\x03pod\x18\x02 \x01(\x0b\x32\x1d.recorder.rpc.v1.PodSelectionH\x00\x12\x10\n\x06\x63group\x18\x03 \x01(\tH\x00\x12\x0e\n\x04unit\x18\x04 \x01(\tH\x00\x12\r\n\x03pid\x18\x05 \x01(\rH\x00\x42\x04\n\x02\x62y\"B\n\x0cPodSelection\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tcontainer\x18\x03 \x01(\t\"\xd4\x01\n\x0e\x43\x61ptureRequest\x12-\n\tselection\x18\x01 \x01(\x0b\x32\x1a.recorder.rpc.v1.Selection\x12$\n\x05kinds\x18\x02 \x03(\x0e\x32\x15.recorder.rpc.v1.Kind\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1c\n\x14snapshots_per_second\x18\x04 \x01(\x01\x12\x12\n\ncapture_id\x18\x05 \x01(\t\x12\x0e\n\x06phases\x18\x06 \x01(\t\"\xaf\x01\n\x0f\x43\x61ptureResponse\x12\x32\n\x07started\x18\x01 \x01(\x0b\x32\x1f.recorder.rpc.v1.CaptureStartedH\x00\x12-\n\x08snapshot\x18\x02 \x01(\x0b\x32\x19.recorder.rpc.v1.SnapshotH\x00\x12\x30\n\nkeep_alive\x18\x03 \x01(\x0b\x32\x1a.recorder.rpc.v1.KeepAliveH\x00\x42\x07\n\x05\x65vent\"5\n\x0e\x43\x61ptureStarted\x12\x12\n\ncapture_id\x18\x01 \x01(\t\x12\x0f\n\x07resumed\x18\x02 \x01(\x08\"W\n\x08Snapshot\x12*\n\x06record\x18\x01 \x01(\x0b\x32\x1a.recorder.record.v1.Record\x12\r\n\x05\x66inal\x18\x02 \x01(\x08\x12\x10\n\x08selected\x18\x03 \x01(\r\"\x0b\n\tKeepAlive\"\x17\n\x15ListContainersRequest\"N\n\x16ListContainersResponse\x12\x34\n\ncontainers\x18\x01 \x03(\x0b\x32 .recorder.rpc.v1.ContainerStatus\"\xc4\x01\n\x0f\x43ontainerStatus\x12.\n\x08identity\x18\x01 \x01(\x0b\x32\x1c.recorder.record.v1.Identity\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\x11\n\tcgroup_id\x18\x03 \x01(\x04\x12\x10\n\x08recorded\x18\x04 \x01(\x08\x12\x16\n\x0enot_recordable\x18\x05 \x01(\t\x12\r\n\x05\x65nded\x18\x06 \x01(\x08\x12\x0f\n\x07runtime\x18\x07 \x01(\t\x12\x17\n\x0fruntime_version\x18\x08 \x01(\t\"\x12\n\x10GetStatusRequest\"\x9d\x03\n\x11GetStatusResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x18\n\x10recorder_version\x18\x02 \x01(\t\x12\x16\n\x0ekernel_release\x18\x03 \x01(\t\x12\x0f\n\x07machine\x18\x04 \x01(\t\x12\x0e\n\x06loader\x18\x05 \x01(\t\x12\x10\n\x08\x61ttached\x18\x06 \x01(\x08\x12&\n\x06\x62ounds\x18\x07 \x03(\x0b\x32\x16.recorder.rpc.v1.Bound\x12/\n\x06ledger\x18\x08 \x03(\x0b\x32\x1f.recorder.record.v1.LedgerEntry\x12\x30\n\x08\x63\x61ptures\x18\t \x03(\x0b\x32\x1e.recorder.rpc.v1.CaptureStatus\x12)\n\x04plan\x18\n \x01(\x0b\x32\x1b.recorder.rpc.v1.PlanStatus\x12\x30\n\x08runtimes\x18\x0b \x03(\x0b\x32\x1e.recorder.rpc.v1.RuntimeStatus\x12-\n\x06uplink\x18\x0c \x01(\x0b\x32\x1d.recorder.rpc.v1.UplinkStatus\"Q\n\x05\x42ound\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x0c\n\x04used\x18\x03 \x01(\x04\x12\x0f\n\x07refused\x18\x04 \x01(\x04\x12\x0c\n\x04unit\x18\x05 \x01(\t\"[\n\rCaptureStatus\x12\x12\n\ncapture_id\x18\x01 \x01(\t\x12\x11\n\tselection\x18\x02 \x01(\t\x12\x10\n\x08recorded\x18\x03 \x01(\r\x12\x11\n\tconnected\x18\x04 \x01(\x08\"2\n\nPlanStatus\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x12\n\nrecordings\x18\x02 \x01(\r\"d\n\rRuntimeStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12\x11\n\treachable\x18\x04 \x01(\x08\x12\x0f\n\x07problem\x18\x05 \x01(\t\"\xa6\x01\n\x0cUplinkStatus\x12\x11\n\tcollector\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x16\n\x0eunacknowledged\x18\x03 \x01(\r\x12\x13\n\x0bspool_bytes\x18\x04 \x01(\x04\x12\x0f\n\x07problem\x18\x05 \x01(\t\x12\x1d\n\x10\x63\x65rtificate_ends\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_certificate_ends*A\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_SYSCALLS\x10\x01\x12\x10\n\x0cKIND_DENIALS\x10\x02\x32\x8e\x02\n\x05\x41gent\x12\x61\n\x0eListContainers\x12&.recorder.rpc.v1.ListContainersRequest\x1a\'.recorder.rpc.v1.ListContainersResponse\x12N\n\x07\x43\x61pture\x12\x1f.recorder.rpc.v1.CaptureRequest\x1a .recorder.rpc.v1.CaptureResponse0\x01\x12R\n\tGetStatus\x12!.recorder.rpc.v1.GetStatusRequest\x1a\".recorder.rpc.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1brecorder/rpc/v1/agent.proto\x12\x0frecorder.rpc.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1frecorder/record/v1/record.proto\"\xb4\x01\n\tSelection\x12\x13\n\tcontainer\x18\x01 \x01(\tH\x00\x12,\n\x03pod\x18\x02 \x01(\x0b\x32\x1d.recorder.rpc.v1.PodSelectionH\x00\x12\x10\n\x06\x63group\x18\x03 \x01(\tH\x00\x12\x0e\n\x04unit\x18\x04 \x01(\tH\x00\x12\r\n\x03pid\x18\x05 \x01(\rH\x00\x12-\n\x03\x61ll\x18\x06 \x01(\x0b\x32\x1e.recorder.rpc.v1.AllContainersH\x00\x42\x04\n\x02\x62y\"\x0f\n\rAllContainers\"B\n\x0cPodSelection\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tcontainer\x18\x03 \x01(\t\"\xd4\x01\n\x0e\x43\x61ptureRequest\x12-\n\tselection\x18\x01 \x01(\x0b\x32\x1a.recorder.rpc.v1.Selection\x12$\n\x05kinds\x18\x02 \x03(\x0e\x32\x15.recorder.rpc.v1.Kind\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1c\n\x14snapshots_per_second\x18\x04 \x01(\x01\x12\x12\n\ncapture_id\x18\x05 \x01(\t\x12\x0e\n\x06phases\x18\x06 \x01(\t\"\xaf\x01\n\x0f\x43\x61ptureResponse\x12\x32\n\x07started\x18\x01 \x01(\x0b\x32\x1f.recorder.rpc.v1.CaptureStartedH\x00\x12-\n\x08snapshot\x18\x02 \x01(\x0b\x32\x19.recorder.rpc.v1.SnapshotH\x00\x12\x30\n\nkeep_alive\x18\x03 \x01(\x0b\x32\x1a.recorder.rpc.v1.KeepAliveH\x00\x42\x07\n\x05\x65vent\"5\n\x0e\x43\x61ptureStarted\x12\x12\n\ncapture_id\x18\x01 \x01(\t\x12\x0f\n\x07resumed\x18\x02 \x01(\x08\"W\n\x08Snapshot\x12*\n\x06record\x18\x01 \x01(\x0b\x32\x1a.recorder.record.v1.Record\x12\r\n\x05\x66inal\x18\x02 \x01(\x08\x12\x10\n\x08selected\x18\x03 \x01(\r\"\x0b\n\tKeepAlive\"\x17\n\x15ListContainersRequest\"N\n\x16ListContainersResponse\x12\x34\n\ncontainers\x18\x01 \x03(\x0b\x32 .recorder.rpc.v1.ContainerStatus\"\xc4\x01\n\x0f\x43ontainerStatus\x12.\n\x08identity\x18\x01 \x01(\x0b\x32\x1c.recorder.record.v1.Identity\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\x11\n\tcgroup_id\x18\x03 \x01(\x04\x12\x10\n\x08recorded\x18\x04 \x01(\x08\x12\x16\n\x0enot_recordable\x18\x05 \x01(\t\x12\r\n\x05\x65nded\x18\x06 \x01(\x08\x12\x0f\n\x07runtime\x18\x07 \x01(\t\x12\x17\n\x0fruntime_version\x18\x08 \x01(\t\"\x12\n\x10GetStatusRequest\"\x9d\x03\n\x11GetStatusResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x18\n\x10recorder_version\x18\x02 \x01(\t\x12\x16\n\x0ekernel_release\x18\x03 \x01(\t\x12\x0f\n\x07machine\x18\x04 \x01(\t\x12\x0e\n\x06loader\x18\x05 \x01(\t\x12\x10\n\x08\x61ttached\x18\x06 \x01(\x08\x12&\n\x06\x62ounds\x18\x07 \x03(\x0b\x32\x16.recorder.rpc.v1.Bound\x12/\n\x06ledger\x18\x08 \x03(\x0b\x32\x1f.recorder.record.v1.LedgerEntry\x12\x30\n\x08\x63\x61ptures\x18\t \x03(\x0b\x32\x1e.recorder.rpc.v1.CaptureStatus\x12)\n\x04plan\x18\n \x01(\x0b\x32\x1b.recorder.rpc.v1.PlanStatus\x12\x30\n\x08runtimes\x18\x0b \x03(\x0b\x32\x1e.recorder.rpc.v1.RuntimeStatus\x12-\n\x06uplink\x18\x0c \x01(\x0b\x32\x1d.recorder.rpc.v1.UplinkStatus\"Q\n\x05\x42ound\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x0c\n\x04used\x18\x03 \x01(\x04\x12\x0f\n\x07refused\x18\x04 \x01(\x04\x12\x0c\n\x04unit\x18\x05 \x01(\t\"[\n\rCaptureStatus\x12\x12\n\ncapture_id\x18\x01 \x01(\t\x12\x11\n\tselection\x18\x02 \x01(\t\x12\x10\n\x08recorded\x18\x03 \x01(\r\x12\x11\n\tconnected\x18\x04 \x01(\x08\"2\n\nPlanStatus\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x12\n\nrecordings\x18\x02 \x01(\r\"d\n\rRuntimeStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12\x11\n\treachable\x18\x04 \x01(\x08\x12\x0f\n\x07problem\x18\x05 \x01(\t\"\xa6\x01\n\x0cUplinkStatus\x12\x11\n\tcollector\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x16\n\x0eunacknowledged\x18\x03 \x01(\r\x12\x13\n\x0bspool_bytes\x18\x04 \x01(\x04\x12\x0f\n\x07problem\x18\x05 \x01(\t\x12\x1d\n\x10\x63\x65rtificate_ends\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_certificate_ends*A\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_SYSCALLS\x10\x01\x12\x10\n\x0cKIND_DENIALS\x10\x02\x32\x8e\x02\n\x05\x41gent\x12\x61\n\x0eListContainers\x12&.recorder.rpc.v1.ListContainersRequest\x1a\'.recorder.rpc.v1.ListContainersResponse\x12N\n\x07\x43\x61pture\x12\x1f.recorder.rpc.v1.CaptureRequest\x1a .recorder.rpc.v1.CaptureResponse0\x01\x12R\n\tGetStatus\x12!.recorder.rpc.v1.GetStatusRequest\x1a\".recorder.rpc.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'recorder.rpc.v1.agent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KIND']._serialized_start=2106
-  _globals['_KIND']._serialized_end=2171
+  _globals['_KIND']._serialized_start=2170
+  _globals['_KIND']._serialized_end=2235
   _globals['_SELECTION']._serialized_start=114
-  _globals['_SELECTION']._serialized_end=247
-  _globals['_PODSELECTION']._serialized_start=249
-  _globals['_PODSELECTION']._serialized_end=315
-  _globals['_CAPTUREREQUEST']._serialized_start=318
-  _globals['_CAPTUREREQUEST']._serialized_end=530
-  _globals['_CAPTURERESPONSE']._serialized_start=533
-  _globals['_CAPTURERESPONSE']._serialized_end=708
-  _globals['_CAPTURESTARTED']._serialized_start=710
-  _globals['_CAPTURESTARTED']._serialized_end=763
-  _globals['_SNAPSHOT']._serialized_start=765
-  _globals['_SNAPSHOT']._serialized_end=852
-  _globals['_KEEPALIVE']._serialized_start=854
-  _globals['_KEEPALIVE']._serialized_end=865
-  _globals['_LISTCONTAINERSREQUEST']._serialized_start=867
-  _globals['_LISTCONTAINERSREQUEST']._serialized_end=890
-  _globals['_LISTCONTAINERSRESPONSE']._serialized_start=892
-  _globals['_LISTCONTAINERSRESPONSE']._serialized_end=970
-  _globals['_CONTAINERSTATUS']._serialized_start=973
-  _globals['_CONTAINERSTATUS']._serialized_end=1169
-  _globals['_GETSTATUSREQUEST']._serialized_start=1171
-  _globals['_GETSTATUSREQUEST']._serialized_end=1189
-  _globals['_GETSTATUSRESPONSE']._serialized_start=1192
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1605
-  _globals['_BOUND']._serialized_start=1607
-  _globals['_BOUND']._serialized_end=1688
-  _globals['_CAPTURESTATUS']._serialized_start=1690
-  _globals['_CAPTURESTATUS']._serialized_end=1781
-  _globals['_PLANSTATUS']._serialized_start=1783
-  _globals['_PLANSTATUS']._serialized_end=1833
-  _globals['_RUNTIMESTATUS']._serialized_start=1835
-  _globals['_RUNTIMESTATUS']._serialized_end=1935
-  _globals['_UPLINKSTATUS']._serialized_start=1938
-  _globals['_UPLINKSTATUS']._serialized_end=2104
-  _globals['_AGENT']._serialized_start=2174
-  _globals['_AGENT']._serialized_end=2444
+  _globals['_SELECTION']._serialized_end=294
+  _globals['_ALLCONTAINERS']._serialized_start=296
+  _globals['_ALLCONTAINERS']._serialized_end=311
+  _globals['_PODSELECTION']._serialized_start=313
+  _globals['_PODSELECTION']._serialized_end=379
+  _globals['_CAPTUREREQUEST']._serialized_start=382
+  _globals['_CAPTUREREQUEST']._serialized_end=594
+  _globals['_CAPTURERESPONSE']._serialized_start=597
+  _globals['_CAPTURERESPONSE']._serialized_end=772
+  _globals['_CAPTURESTARTED']._serialized_start=774
+  _globals['_CAPTURESTARTED']._serialized_end=827
+  _globals['_SNAPSHOT']._serialized_start=829
+  _globals['_SNAPSHOT']._serialized_end=916
+  _globals['_KEEPALIVE']._serialized_start=918
+  _globals['_KEEPALIVE']._serialized_end=929
+  _globals['_LISTCONTAINERSREQUEST']._serialized_start=931
+  _globals['_LISTCONTAINERSREQUEST']._serialized_end=954
+  _globals['_LISTCONTAINERSRESPONSE']._serialized_start=956
+  _globals['_LISTCONTAINERSRESPONSE']._serialized_end=1034
+  _globals['_CONTAINERSTATUS']._serialized_start=1037
+  _globals['_CONTAINERSTATUS']._serialized_end=1233
+  _globals['_GETSTATUSREQUEST']._serialized_start=1235
+  _globals['_GETSTATUSREQUEST']._serialized_end=1253
+  _globals['_GETSTATUSRESPONSE']._serialized_start=1256
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1669
+  _globals['_BOUND']._serialized_start=1671
+  _globals['_BOUND']._serialized_end=1752
+  _globals['_CAPTURESTATUS']._serialized_start=1754
+  _globals['_CAPTURESTATUS']._serialized_end=1845
+  _globals['_PLANSTATUS']._serialized_start=1847
+  _globals['_PLANSTATUS']._serialized_end=1897
+  _globals['_RUNTIMESTATUS']._serialized_start=1899
+  _globals['_RUNTIMESTATUS']._serialized_end=1999
+  _globals['_UPLINKSTATUS']._serialized_start=2002
+  _globals['_UPLINKSTATUS']._serialized_end=2168
+  _globals['_AGENT']._serialized_start=2238
+  _globals['_AGENT']._serialized_end=2508
 # @@protoc_insertion_point(module_scope)

@@ -21,18 +21,24 @@ KIND_SYSCALLS: Kind
 KIND_DENIALS: Kind
 
 class Selection(_message.Message):
-    __slots__ = ("container", "pod", "cgroup", "unit", "pid")
+    __slots__ = ("container", "pod", "cgroup", "unit", "pid", "all")
     CONTAINER_FIELD_NUMBER: _ClassVar[int]
     POD_FIELD_NUMBER: _ClassVar[int]
     CGROUP_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
+    ALL_FIELD_NUMBER: _ClassVar[int]
     container: str
     pod: PodSelection
     cgroup: str
     unit: str
     pid: int
-    def __init__(self, container: _Optional[str] = ..., pod: _Optional[_Union[PodSelection, _Mapping]] = ..., cgroup: _Optional[str] = ..., unit: _Optional[str] = ..., pid: _Optional[int] = ...) -> None: ...
+    all: AllContainers
+    def __init__(self, container: _Optional[str] = ..., pod: _Optional[_Union[PodSelection, _Mapping]] = ..., cgroup: _Optional[str] = ..., unit: _Optional[str] = ..., pid: _Optional[int] = ..., all: _Optional[_Union[AllContainers, _Mapping]] = ...) -> None: ...
+
+class AllContainers(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class PodSelection(_message.Message):
     __slots__ = ("namespace", "name", "container")

@@ -26,7 +26,9 @@ from tests.command import Command
 from tests.unit.profiles.records import record
 
 ROOT = Path(__file__).resolve().parents[3]
-SHIPPED = sorted((ROOT / "deploy/seccomp").glob("*.yaml"))
+SHIPPED = sorted(
+    path for path in (ROOT / "deploy/seccomp").glob("*.yaml") if path.name != "kustomization.yaml"
+)
 RECORDS = {
     "one ABI": record({Abi.X86_64: "read write openat exit_group"}),
     "three ABIs": record({Abi.X86_64: "read", Abi.I386: "socketcall mmap2", Abi.X32: "read"}),

@@ -1,5 +1,7 @@
 """The recorder on the node, installed once for all tests of this folder."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.cluster.conftest import SERVERS
@@ -8,10 +10,13 @@ from tests.cluster.node.cluster import Cluster
 from tests.deploy.build.recipe import Recipes
 from tests.guest.cache import DamagedError
 
+HERE = Path(__file__).parent
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes the installation away is last."""
-    items.sort(key=lambda item: "test_removal" in item.nodeid)
+    """What looks at the whole run, and what takes the installation away, are last."""
+    last = {"test_limits.py": 1, "test_removal.py": 2}
+    items.sort(key=lambda item: last.get(item.path.name, 0) if item.path.parent == HERE else 0)
 
 
 @pytest.fixture(scope="session")

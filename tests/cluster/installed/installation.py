@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,8 @@ class Installation:
     cluster: Cluster
     kustomize: Path
     pods: Pods = field(init=False)
-    _serial: int = 0
+    kills: Counter[str] = field(default_factory=Counter)  # by uid of the pod
+    _revision: str = ""
 
     def __post_init__(self) -> None:
         self.pods = Pods(self.cluster)
@@ -83,6 +85,14 @@ class Installation:
         (found,) = self.pods.of(PLACE, f"app.kubernetes.io/component={component}")
         return found
 
+    def kill(self, component: str) -> None:
+        """SIGKILL to the first process of our container in that pod; what is in it ends with it."""
+        pod = self.pod(component)
+        self.kills[pod["metadata"]["uid"]] += 1
+        (status,) = pod["status"]["containerStatuses"]
+        identity = status["containerID"].removeprefix("containerd://")
+        self.cluster.runtime.ctr("tasks", "kill", "--signal", "SIGKILL", identity)
+
     def status(self) -> dict[str, Any]:
         """What the agent says of itself: `recorder status --json` in its pod."""
         name = self.pod("agent")["metadata"]["name"]
@@ -93,15 +103,22 @@ class Installation:
         """Until the agent has the collector."""
         self._until(lambda status: status.get("uplink", {}).get("connected"))
 
-    def planned(self, count: int) -> None:
-        """Until the agent's plan has so many recordings."""
-        self._until(lambda status: int(status.get("plan", {}).get("recordings", 0)) == count)
+    def planned(self) -> None:
+        """Until the agent's plan is newer than the last that was waited for, and has all recordings."""
 
-    def _until(self, holds: Any) -> None:
+        def is_new(status: dict[str, Any]) -> bool:
+            plan = status.get("plan", {})
+            count = len(self.client.objects("ProfileRecording"))
+            return plan.get("revision") != self._revision and int(plan.get("recordings", 0)) == count
+
+        self._revision = self._until(is_new)["plan"]["revision"]
+
+    def _until(self, holds: Any) -> dict[str, Any]:
         end = time.monotonic() + SECONDS
         while not holds(status := self.status()):
             assert time.monotonic() < end, status
-            time.sleep(0.2)
+            time.sleep(0.1)
+        return status
 
     # --- for a failed test
 
@@ -162,11 +179,3 @@ def recorded(profile: Object) -> set[str]:
 def is_final(profile: Object) -> bool:
     """Whether it will not change any more."""
     return mark(profile, "state") == "final"
-
-
-def localhost(profile: Object) -> bytes:
-    """The profile as a kubelet's Localhost file: the same fields, as the operator of that API writes them."""
-    spec = profile["spec"]
-    return json.dumps(
-        {key: spec[key] for key in ("defaultAction", "architectures", "syscalls") if key in spec}
-    ).encode()

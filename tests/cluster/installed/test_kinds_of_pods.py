@@ -156,7 +156,7 @@ def kinds(installation: Installation, scaled) -> Iterator[Kinds]:
     for each in asked:
         only = {"containers": ["two"]} if each == "specific" else {}
         installation.record(place, each, mergeStrategy="Containers", **only)
-    installation.planned(len(asked))
+    installation.planned()
     for _, each in runs:
         installation.client.create(each)
     pods = installation.pods

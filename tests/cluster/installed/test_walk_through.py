@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.client import Object
-from tests.cluster.installed.installation import Installation, is_final, localhost, mark, recorded
+from tests.cluster.installed.installation import Installation, is_final, mark, recorded
 from tests.cluster.node.images import ASK
-from tests.cluster.node.pods import Pods, container, deployment, service
+from tests.cluster.node.pods import Pods, container, deployment, is_ready, restarts, service
 from tests.cluster.scene import condition, names
 
 pytestmark = pytest.mark.root
@@ -49,12 +49,12 @@ def replaced(pods: Pods, place: str, before: str, seconds: float = 90) -> Object
 def test_the_walk_through(installation: Installation, place: str) -> None:
     """From a recording to a Deployment that runs under its profile, and may do nothing else."""
     pods, client = installation.pods, installation.client
-    installation.record(place, "web")
-    installation.planned(1)
+    installation.record(place, "web", mergeStrategy="Containers")
+    installation.planned()
     client.create(service(place, "web", 8080, {"app": "web"}))
     (pod,) = pods.roll_out(web(place))
     name = pod["metadata"]["name"]
-    result = f"web-main-{name.removeprefix(pod['metadata']['generateName'])}"
+    result = "web-main"
 
     # it is there while the pod runs, and grows with what it does
     first = installation.profile(result, lambda each: {"accept", "accept4"} & recorded(each))
@@ -68,15 +68,18 @@ def test_the_walk_through(installation: Installation, place: str) -> None:
     assert condition(status, "Ready")["status"] == "True"
     assert [each["name"] for each in status["results"]] == [result]
 
-    # it is final when the pod is gone
-    client.delete("Deployment", "web", place)
+    # it is final when the pods are gone
+    installation.cluster.kubectl("-n", place, "scale", "deployment/web", "--replicas=0")
     pods.gone(place, "app=web")
     final = installation.profile(result, is_final)
     assert final["spec"]["state"] == "Enabled"
     assert mark(final, "verdict") == "complete"
 
-    # the same Deployment under it
-    file = installation.cluster.install_seccomp(f"operator/{result}.json", localhost(final))
+    # the same Deployment under it, by a file that the node gets
+    said = installation.cluster.kubectl("get", "seccompprofile", result, "-o", "jsonpath={.spec}").stdout
+    file = installation.cluster.install_seccomp(f"operator/{result}.json", said)
+    client.delete("ProfileRecording", "web", place)
+    client.delete("Deployment", "web", place)
     under = web(place, seccompProfile={"type": "Localhost", "localhostProfile": file})
     (pod,) = pods.roll_out(under)
     name = pod["metadata"]["name"]
@@ -88,7 +91,12 @@ def test_the_walk_through(installation: Installation, place: str) -> None:
     assert status != 0
     assert "Operation not permitted" in error
 
-    # it restarts under it: the container by itself, and the pod
+    # it restarts under it: its container, and its pod
+    (was,) = pod["status"]["containerStatuses"]
+    identity = was["containerID"].removeprefix("containerd://")
+    installation.cluster.runtime.ctr("tasks", "kill", "--signal", "SIGKILL", identity)
+    pods.wait(name, place, lambda found: restarts(found) == 1 and is_ready(found))
+    assert pods.exec(name, place, *READ)[1] == "served\n"
     client.delete("Pod", name, place)
     again = replaced(pods, place, name)
     assert pods.exec(again["metadata"]["name"], place, *READ)[1] == "served\n"

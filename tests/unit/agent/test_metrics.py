@@ -68,6 +68,7 @@ FULL = Snapshot(
     spool_entries=2,
     spool_damaged=1,
     programs=(ProgramRuns("on_sys_enter", 1.25, 1000),),
+    denials=((("shop", "apparmor", "file"), 17),),
 )
 
 
@@ -109,6 +110,13 @@ def test_the_state_is_what_prometheus_reads():
     assert value("captures", client="away") == 3
     assert value("streams_waiting") == 1
     assert value("plan_recordings") == 11
+    assert (
+        found[
+            "recorder_agent_denials_total",
+            (("class", "file"), ("kind", "apparmor"), ("namespace", "shop")),
+        ]
+        == 17
+    )
     assert value("runtime_reachable", runtime="containerd") == 1
     assert value("runtime_reachable", runtime='odd "name"\\\n') == 0
     assert value("uplink_connected") == 1

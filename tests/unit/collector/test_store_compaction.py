@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from recorder.collector.store.sighting import Change, Confirmation, Decision, Incoming
 from recorder.collector.store.store import Store
+from recorder.model.access import File, FileRight
+from recorder.model.accesses import Accesses, AccessKey, Seen
 from recorder.model.denial import MAX_DENIALS
 from recorder.model.errors import StoreFull
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
-from recorder.model.record import Identity, Pod, Source
+from recorder.model.record import FirstSight, Identity, Pod, Source
 from tests.denials_given import apparmor, counted, selinux
 from tests.unit.collector.store_made import bounds, incoming, placed, recording, seen
 from tests.unit.model.strategies import UINT64, observations
@@ -305,6 +307,27 @@ def test_denials_of_restarts_are_added_up(tmp_path):
         selinux(): counted(1, 1100, 1200),
     }
     assert store.put([incoming(1, denials=once)]) == [Change(1, False)]
+    store.close()
+
+
+def test_accesses_of_restarts_are_joined(tmp_path):
+    """By hand: all rights of a file, and the earlier first sight, on a node whose clock was set forward."""
+    store = Store.open(tmp_path / "store", bounds())
+    store.save_recording(recording("r1"))
+    later = {"wall_offset_ns": 1_700_000_000_000_001_000}  # 1,000 ns more than the others'
+    key, other = AccessKey(2, File(b"/a")), AccessKey(2, File(b"/b"))
+    once = Accesses({key: Seen(FileRight.READ, FirstSight(1500, b"a"))})
+    twice = Accesses({key: Seen(FileRight.WRITE, FirstSight(400, b"b")), other: Seen(FileRight.READ)})
+    store.put([incoming(1, accesses=once), incoming(2, accesses=twice, **later)])
+    settle(store)
+    store.close()
+    store = everything_folds(tmp_path / "store")
+    assert store.compact() == 2
+    (found,) = store.sightings("r1")
+    assert dict(found.observation.accesses.entries) == {
+        key: Seen(FileRight.READ | FileRight.WRITE, FirstSight(1400, b"b")),
+        other: Seen(FileRight.READ),
+    }
     store.close()
 
 

@@ -35,6 +35,8 @@ NOTES = {
     "denials_unwatched",
     "denials_late",
     "denials_full",
+    "denials_missed",
+    "secret_replaced",
 }
 
 

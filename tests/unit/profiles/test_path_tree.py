@@ -147,7 +147,8 @@ def test_more_subfolders_than_the_threshold_become_one():
 
 def test_programs_and_the_names_of_the_root_are_never_united():
     """However many there are."""
-    programs = [UsedPath(b"/opt/bin/%d" % n, Permission.EXECUTE) for n in range(50)]
+    programs = [UsedPath(b"/opt/bin/%d" % n, Permission.EXECUTE) for n in range(25)]
+    programs += [UsedPath(b"/srv/%d/bin/tool" % n, Permission.EXECUTE) for n in range(25)]
     folders = [UsedPath(b"/r%d/x" % n, READ) for n in range(50)]
     assert len(path_rules([*programs, *folders])) == 100
 
