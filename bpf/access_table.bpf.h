@@ -12,6 +12,7 @@ const volatile __u32 max_accesses = 0;
 const volatile __u32 max_accesses_of_target = 0;
 const volatile __u32 max_lines = 0;
 const volatile __u32 max_outcomes = 0;
+const volatile __u32 twice = 0; /* the second of each program is attached as well */
 const volatile __u32 seed_low = 0; /* nobody is to know which accesses have the same hash */
 const volatile __u32 seed_high = 0;
 
@@ -20,6 +21,7 @@ const volatile __u32 seed_high = 0;
 #define WORD_MOST 256
 #define LINES_MOST (TEXT_MOST / LINE_LENGTH)
 #define SCRATCHES 3
+#define HOOKS_MOST 64
 
 /* Where a path begins to be followed upwards; entry 0: the text is not a path, or there already. */
 struct beginning {
@@ -114,6 +116,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct access_counters);
 } counters SEC(".maps");
+
+/* By hook: see HOOK. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, HOOKS_MOST);
+	__type(key, __u32);
+	__type(value, __s64);
+} under_way SEC(".maps");
 
 static __always_inline struct scratch *scratch_at(__u32 which)
 {

@@ -73,11 +73,33 @@ static __always_inline int use_number(enum access_kind kind, __u32 number, __u32
 /* include/linux/security.h: who asks does not act on the answer as on a use, such as for memory's reserve. */
 #define CAP_OPT_NOAUDIT 0x2
 
+/*
+ * Credentials that a file system put on for its own work: an overlay's are those of who mounted it, and
+ * no answer about them is one about the task. Those that a call like access(2) makes are copies of the
+ * task's own, in which all of these are the same.
+ */
+static __always_inline bool are_anothers(const struct cred___seen *credentials)
+{
+	struct task_struct___seen *task = (void *)bpf_get_current_task();
+	const struct cred___seen *own = BPF_CORE_READ(task, real_cred);
+	__u64 bounds, own_bounds;
+
+	if (credentials == own)
+		return false;
+	bpf_probe_read_kernel(&bounds, sizeof(bounds), __builtin_preserve_access_index(&credentials->cap_bset));
+	bpf_probe_read_kernel(&own_bounds, sizeof(own_bounds), __builtin_preserve_access_index(&own->cap_bset));
+	if (bounds != own_bounds || BPF_CORE_READ(credentials, user_ns) != BPF_CORE_READ(own, user_ns) ||
+	    BPF_CORE_READ(credentials, group_info) != BPF_CORE_READ(own, group_info))
+		return true;
+	return bpf_core_field_exists(own->session_keyring) &&
+	       BPF_CORE_READ(credentials, session_keyring) != BPF_CORE_READ(own, session_keyring);
+}
+
 /* At its end, since only that says whether it was granted; by any user namespace, as AppArmor does. */
-HOOK("fexit/security_capable", on_capable, const void *credentials, const void *space, int capability, unsigned int options,
+HOOK("fexit/security_capable", on_capable, const struct cred___seen *credentials, const void *space, int capability, unsigned int options,
 	     int result)
 {
-	if (options & CAP_OPT_NOAUDIT)
+	if (options & CAP_OPT_NOAUDIT || are_anothers(credentials))
 		return 0;
 	return use_number(ACCESS_CAPABILITY, capability, result ? CAPABILITY_REFUSED : CAPABILITY_GRANTED);
 }

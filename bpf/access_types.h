@@ -94,7 +94,17 @@ struct css_set___seen {
 	struct cgroup___seen *dfl_cgrp;
 };
 
+struct cred___seen {
+	struct {
+		char bits[8];
+	} cap_bset;
+	void *session_keyring;
+	void *user_ns;
+	void *group_info;
+};
+
 struct task_struct___seen {
+	const struct cred___seen *real_cred;
 	int tgid;
 	struct css_set___seen *cgroups;
 	struct task_struct___seen *group_leader;

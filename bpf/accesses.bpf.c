@@ -180,23 +180,50 @@ __noinline int end(__u32 which, __u32 rights)
 /*
  * A program, and the same again: two of them. The kernel skips a run while the same program is under
  * way on that processor. Where programs can be preempted (Linux 7), who was preempted in one would so
- * hide what others do meanwhile; the second of the two sees that. It is not loaded elsewhere.
+ * hide what others do meanwhile; the second of the two sees that, and counts itself as a substitute. It
+ * is not loaded elsewhere.
  */
 #define HOOK(place, name, args...)								\
+enum { hook_##name = __COUNTER__ };								\
+_Static_assert(hook_##name < HOOKS_MOST, "hooks");						\
 static __always_inline int body_of_##name(unsigned long long *ctx, ##args);			\
 SEC(place) int name(unsigned long long *ctx)							\
 {												\
+	int result;										\
+												\
+	enter_hook(hook_##name, 1);								\
 	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wint-conversion\"")	\
-	return body_of_##name(___bpf_ctx_cast(args));						\
+	result = body_of_##name(___bpf_ctx_cast(args));						\
 	_Pragma("GCC diagnostic pop")								\
+	enter_hook(hook_##name, -1);								\
+	return result;										\
 }												\
 SEC(place) int name##_again(unsigned long long *ctx)						\
 {												\
+	note_substitute(hook_##name);								\
 	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wint-conversion\"")	\
 	return body_of_##name(___bpf_ctx_cast(args));						\
 	_Pragma("GCC diagnostic pop")								\
 }												\
 static __always_inline int body_of_##name(unsigned long long *ctx, ##args)
+
+/* How many tasks are in a program's body on this processor: one, or none. */
+static __always_inline void enter_hook(__u32 hook, int change)
+{
+	__s64 *inside = twice ? bpf_map_lookup_elem(&under_way, &hook) : NULL;
+
+	if (inside)
+		*(volatile __s64 *)inside += change;
+}
+
+static __always_inline void note_substitute(__u32 hook)
+{
+	__s64 *inside = bpf_map_lookup_elem(&under_way, &hook);
+	struct access_counters *all = totals();
+
+	if (all && inside && *(volatile __s64 *)inside)
+		count(&all->substituted);
+}
 
 #include "access_files.bpf.h"
 #include "access_sockets.bpf.h"

@@ -167,6 +167,7 @@ struct access_counters {
 	__u64 seen;     /* runs for something of a target */
 	__u64 refused;  /* of all targets */
 	__u64 busy;     /* runs without a place to work in */
+	__u64 substituted; /* runs of a second program for a first that was skipped */
 	__u64 changes;  /* new entries, and new rights of old ones */
 };
 
@@ -174,6 +175,6 @@ _Static_assert(sizeof(struct access_what) == 48, "access_what");
 _Static_assert(sizeof(struct access) == 48 + 24 + 24 + 24 + ACCESS_COMM, "access");
 _Static_assert(sizeof(struct access_line) == LINE_LENGTH, "access_line");
 _Static_assert(sizeof(struct access_owner) == 32, "access_owner");
-_Static_assert(sizeof(struct access_counters) == 48, "access_counters");
+_Static_assert(sizeof(struct access_counters) == 56, "access_counters");
 
 #endif

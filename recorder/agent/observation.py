@@ -77,6 +77,7 @@ def observe(
         identity=identity,
         calls=reading.calls,
         first_sights=_still_true(sights, reading.calls),
+        accesses=reading.accesses,
         ledger=reading.ledger + ledger + Ledger({"unnamed_number": _unnamed(reading.calls)}),
         provenance=Provenance(
             recorder_version=__version__,
@@ -86,7 +87,7 @@ def observe(
             phases=phases,
             runtime=runtime,
             runtime_version=runtime_version,
-            kinds=",".join(Kind) if denied else "",
+            kinds=_kinds(reading, denied),
             denials=", ".join(sources),
         ),
         first_seen_ns=min(times, default=reading.epoch),
@@ -95,6 +96,13 @@ def observe(
         ended=ended,
         denials=denied.denials if denied else {},
     )
+
+
+def _kinds(reading: Reading, denied: Denied | None) -> str:
+    """What was looked for; empty: calls alone."""
+    also = {Kind.DENIALS: denied is not None, Kind.ACCESSES: Kind.ACCESSES in reading.kinds}
+    others = [kind for kind, wanted in also.items() if wanted]
+    return ",".join((Kind.SYSCALLS, *others)) if others else ""
 
 
 def _sources(reading: Reading, denied: Denied | None) -> tuple[str, ...]:

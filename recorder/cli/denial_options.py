@@ -17,23 +17,28 @@ SOURCES = ("auto", "lsm", "audit-log-end", "netlink")
 """As recorder.kernel.denial_sources has them."""
 
 
-def add_kind(parser: argparse.ArgumentParser) -> None:
-    """Declares --kind."""
+def add_kind(parser: argparse.ArgumentParser, *, accesses: bool = False) -> None:
+    """Declares --kind; accesses: whether they can be recorded by this command."""
+    help_of_accesses = (
+        ". accesses: the calls, and beside them the files, sockets, signals, mounts and capabilities that "
+        "are used, for -f apparmor and apparmor-text"
+    )
     parser.add_argument(
         "--kind",
-        choices=tuple(Kind),
+        choices=tuple(kind for kind in Kind if accesses or kind != Kind.ACCESSES),
         type=Kind,
         action="append",
         dest="kinds",
         metavar="KIND",
         help="what is recorded; may be repeated. syscalls (default): the calls that are made. denials: these "
-        "too, and beside them what a seccomp filter, AppArmor or SELinux denied, which enters no profile",
+        "too, and beside them what a seccomp filter, AppArmor or SELinux denied, which enters no profile"
+        + (help_of_accesses if accesses else ""),
     )
 
 
 def add_denial_options(parser: argparse.ArgumentParser) -> None:
     """Declares --kind, --denials-source and --raw-paths."""
-    add_kind(parser)
+    add_kind(parser, accesses=True)
     parser.add_argument(
         "--denials-source",
         choices=SOURCES,
@@ -53,6 +58,16 @@ def denials(options: argparse.Namespace) -> bool:
     wanted = Kind.DENIALS in (options.kinds or ())
     if not wanted and (getattr(options, "denials_source", None) or getattr(options, "raw_paths", False)):
         raise UsageError("--denials-source and --raw-paths are for --kind denials")
+    return wanted
+
+
+def accesses(options: argparse.Namespace) -> bool:
+    """Whether what is used is asked for. Raises UsageError for options with which it cannot be seen."""
+    wanted = Kind.ACCESSES in (options.kinds or ())
+    if wanted and options.loader == "bcc":
+        raise UsageError("--loader bcc is not for --kind accesses: they are seen by libbpf alone")
+    if wanted and options.pid is not None:
+        raise UsageError("--pid is not for --kind accesses: they are seen by cgroup alone")
     return wanted
 
 

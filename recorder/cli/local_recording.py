@@ -37,6 +37,7 @@ from recorder.containers.source import Source
 from recorder.containers.unit import slice_of, unit_cgroup, unit_roots
 from recorder.kernel.backend import Backend
 from recorder.kernel.loaders import load
+from recorder.kernel.spec import Bounds
 from recorder.model.errors import BpfLimit, CgroupNotFound, Interrupted
 from recorder.model.record import Identity, Observation, Record
 
@@ -75,11 +76,13 @@ class LocalRecording:
         display: Notes | LiveTable,
         *,
         denials: Denials | None = None,
+        accesses: bool = False,
     ) -> None:
         self.loader = loader
         """As it was asked for; once it was `auto`'s to choose, which one it took, and why."""
         self.denials = denials is not None
         self._denials = denials
+        self._accesses = accesses
         self._chosen = chosen
         self._endpoint = endpoint
         self._display = display
@@ -154,7 +157,7 @@ class LocalRecording:
         memory = MemorySettings()
         async with self._indexed(memory.containers):
             cgroups, roots = await self._select()
-            loaded = load(self.loader, replace(bounds_of(memory), denials=self.denials))
+            loaded = load(self.loader, self._bounds(memory))
             self._backend = loaded.backend
             if loaded.why:
                 self.loader = f"{self._backend.loader}, {loaded.why}"
@@ -180,6 +183,9 @@ class LocalRecording:
                     self._denials.close()
                 self._backend.close()
         return self._record(())
+
+    def _bounds(self, memory: MemorySettings) -> Bounds:
+        return replace(bounds_of(memory), denials=self.denials, accesses=self._accesses)
 
     def _record(self, running: Iterable[Observation]) -> Record:
         seen = (*self._ended, *running)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from recorder.cli.arguments import Commands
 from recorder.cli.cgroup_recording import record_cgroup
 from recorder.cli.command import Command, find_user
-from recorder.cli.denial_options import add_denial_options, denials, module_denials, say_problem
+from recorder.cli.denial_options import accesses, add_denial_options, denials, module_denials, say_problem
 from recorder.cli.output import STDOUT
 from recorder.cli.process_recording import record_process
 from recorder.cli.record_selection import add_selected, record_selected, selected
@@ -134,6 +134,7 @@ def _check(options: argparse.Namespace) -> _Request:
         raise UsageError(f"--pid: {options.pid} is no process id")
     if denials(options) and options.loader == "bcc":
         raise UsageError("--loader bcc is not for --kind denials: denied calls are found by libbpf alone")
+    accesses(options)
     if options.pid is not None and options.loader == "bcc":
         raise UsageError("--loader bcc is not for --pid: processes are followed by libbpf alone")
     if options.pid is not None and (options.denials_source or options.raw_paths):
@@ -197,7 +198,8 @@ class _Outcome:
 
 
 def _backend(request: _Request, outcome: _Outcome) -> Backend:
-    loaded = load(request.options.loader, Bounds(denials=denials(request.options)))
+    options = request.options
+    loaded = load(options.loader, Bounds(denials=denials(options), accesses=accesses(options)))
     if loaded.why:
         outcome.loader = f"{loaded.backend.loader}, {loaded.why}"
     return loaded.backend

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from recorder.cli.denial_options import denials, module_denials
+from recorder.cli.denial_options import accesses, denials, module_denials
 from recorder.cli.selection import OPTIONS, Selection, add_selection, selection
 from recorder.model.errors import (
     ContainerNotFound,
@@ -85,6 +85,7 @@ def _check(options: argparse.Namespace, chosen: Selection) -> Selection:
         raise UsageError(f"--duration: {options.duration} is not a number of seconds above 0")
     if denials(options) and options.loader == "bcc":
         raise UsageError("--loader bcc is not for --kind denials: denied calls are found by libbpf alone")
+    accesses(options)
     option = f"--{chosen.by}"
     for other, given in (("--user", options.user), ("--kill-on-exit", options.kill_on_exit)):
         if given:
@@ -111,7 +112,12 @@ async def _record(options: argparse.Namespace, chosen: Selection, ending: Ending
     ticker = asyncio.create_task(_tick(display))
     try:
         recording = LocalRecording(
-            chosen, options.runtime_endpoint, options.loader, display, denials=module_denials(options)
+            chosen,
+            options.runtime_endpoint,
+            options.loader,
+            display,
+            denials=module_denials(options),
+            accesses=accesses(options),
         )
         with ending.calls(recording.stop):
             record = await recording.run(options.duration)

@@ -37,20 +37,17 @@ from recorder.model.record import Phase
 
 @dataclass(frozen=True, slots=True)
 class AccessLosses:
-    """What is missing, of one target and of the watch.
+    """What is missing of one target.
 
-    Of the target: refused: accesses without an entry (one file counts each time); executions_full:
-    files of the exec that started the workload, which stand in set-up alone; undecided_full: accesses
-    of processes whose phase stayed open, which count as workload; where programs are attached twice
-    (see accesses_spec) these three may count twice. Of the watch: busy, missed: runs of programs that
-    found no place to work in, and those that the kernel skipped.
+    refused: accesses without an entry (one file counts each time); executions_full: files of the exec
+    that started the workload, which stand in set-up alone; undecided_full: accesses of processes whose
+    phase stayed open, which count as workload. Where programs are attached twice (see accesses_spec)
+    all three may count twice.
     """
 
     refused: int = 0
     executions_full: int = 0
     undecided_full: int = 0
-    busy: int = 0
-    missed: int = 0
 
 
 class _Texts:
@@ -167,7 +164,6 @@ class AccessWatch:
 
     def losses(self, target: Target) -> AccessLosses:
         """So far."""
-        counters = self._counters[0]
         owner = self._owners[target.slot]
         if owner.generation != target.generation:
             owner = Owner()
@@ -175,15 +171,21 @@ class AccessWatch:
             refused=owner.refused,
             executions_full=owner.executions_full,
             undecided_full=owner.undecided_full,
-            busy=counters.busy,
-            missed=self._missed(),
         )
 
-    def _missed(self) -> int:
-        """At most so many runs were missed by a program and by its second, if it has one."""
-        missed = {name: program_info(self._libbpf, fd).missed for name, fd in self._programs.items()}
-        first = (name for name in missed if not name.endswith(AGAIN))
-        return sum(min(missed[name], missed.get(name + AGAIN, missed[name])) for name in first)
+    def missed(self) -> int:
+        """Runs, for any target or none, that found no place to work in, or that the kernel skipped.
+
+        Where programs are attached twice, those that both skipped: what the first skipped, less what
+        the second did meanwhile.
+        """
+        skipped: int = sum(
+            program_info(self._libbpf, fd).missed
+            for name, fd in self._programs.items()
+            if not name.endswith(AGAIN)
+        )
+        counters = self._counters[0]
+        return int(counters.busy) + max(0, skipped - int(counters.substituted))
 
     def close(self) -> None:
         """Detaches and frees all; may be repeated."""

@@ -138,6 +138,7 @@ class AccessCounters(ctypes.Structure):
         ("seen", ctypes.c_uint64),
         ("refused", ctypes.c_uint64),
         ("busy", ctypes.c_uint64),
+        ("substituted", ctypes.c_uint64),
         ("changes", ctypes.c_uint64),
     )
 

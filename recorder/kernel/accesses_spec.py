@@ -163,6 +163,7 @@ def accesses_spec(
             "max_accesses_of_target": bounds.per_target,
             "max_lines": bounds.lines,
             "max_outcomes": bounds.outcomes,
+            "twice": int(preemptible),
             "seed_low": number & 0xFFFFFFFF,
             "seed_high": number >> 32,
             "set_shift": set_shift,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.ring import RingEvent
+from recorder.model.accesses import Accesses
 from recorder.model.kind import Kind
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
@@ -48,7 +49,7 @@ class Reading:
     """A target's state at one moment; times are CLOCK_BOOTTIME in ns, 0 where there is none.
 
     epoch: when its counters began at 0. late: it may have had tasks before. kinds: what
-    was looked for.
+    was looked for. accesses: of a final reading alone, if they were looked for.
     """
 
     target: Target
@@ -60,6 +61,7 @@ class Reading:
     calls: Mapping[CallKey, Numbers]
     ledger: Ledger
     kinds: tuple[Kind, ...] = (Kind.SYSCALLS,)
+    accesses: Accesses = field(default_factory=Accesses)
 
 
 class SlotBackend(Protocol):

@@ -37,8 +37,13 @@ class Loaded:
 
 
 def _libbpf(bounds: Bounds) -> Backend:
-    from recorder.kernel.libbpf_backend import LibbpfBackend
     from recorder.kernel.spec import syscalls_spec
+
+    if bounds.accesses:
+        from recorder.kernel.access_backend import AccessBackend
+
+        return AccessBackend(syscalls_spec(bounds))
+    from recorder.kernel.libbpf_backend import LibbpfBackend
 
     return LibbpfBackend(syscalls_spec(bounds))
 
@@ -67,10 +72,12 @@ def load(
     """A backend by the named loader, or by the first of auto's that works.
 
     Raises what the loader raises; for auto, bcc's error, with libbpf's behind it. For denied
-    calls there is libbpf alone: UsageError for bcc.
+    calls and accesses there is libbpf alone: UsageError for bcc.
     """
     if loader == "bcc" and bounds.denials:
         raise UsageError("--loader bcc is not for --kind denials: denied calls are found by libbpf alone")
+    if loader == "bcc" and bounds.accesses:
+        raise UsageError("--loader bcc is not for --kind accesses: they are seen by libbpf alone")
     if loader != "auto":
         return Loaded(openers[loader](bounds), "")
     if kernel_btf.exists():
@@ -85,6 +92,9 @@ def load(
         why = f"since there is no {kernel_btf}, which libbpf needs"
     if bounds.denials:
         _append(refusal, "bcc cannot find denied calls (--kind denials)")
+        raise refusal
+    if bounds.accesses:
+        _append(refusal, "bcc cannot see accesses (--kind accesses)")
         raise refusal
     try:
         return Loaded(openers["bcc"](bounds), why)

@@ -32,7 +32,8 @@ class Bounds:
     slots: targets at a time; children: child cgroups of one target; joiners: thread groups
     in set-up at a time; roots: watched parents; ring_bytes: a power of 2, at least a page;
     table_sets: 0 for what the slots need (tests make it small so that ids collide); denials:
-    whether the calls that seccomp filters deny are recorded as well.
+    whether the calls that seccomp filters deny are recorded as well; accesses: whether what is used is,
+    which takes what recorder.kernel.accesses_spec.AccessBounds says beside.
     """
 
     slots: int = 16
@@ -42,6 +43,7 @@ class Bounds:
     ring_bytes: int = 1 << 18
     table_sets: int = 0
     denials: bool = False
+    accesses: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.slots <= MAX_SLOTS:

@@ -14,3 +14,5 @@ class Kind(StrEnum):
     """The calls that are made."""
     DENIALS = "denials"
     """The calls that a seccomp filter denies, and what AppArmor or SELinux denies."""
+    ACCESSES = "accesses"
+    """What is used: files, sockets, signals, mounts, capabilities."""

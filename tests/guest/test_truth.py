@@ -89,8 +89,13 @@ DENIALS = {
 }
 # what containers use: programs at the kernel's security functions, and AppArmor's log to compare with
 _ACCESSES = "tests/guest/inside/accesses"
-_WHAT_KERNELS_DIFFER_IN = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("completeness", "paths", "phases"))
-ACCESSES = {"6.1": (_ACCESSES,), "6.12": _WHAT_KERNELS_DIFFER_IN, "newest": _WHAT_KERNELS_DIFFER_IN}
+_EVERYWHERE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("completeness", "phases"))
+_ONCE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("bounds", "command_line", "paths", "peers"))
+ACCESSES = {
+    "6.1": (*_EVERYWHERE, *_ONCE),
+    "6.12": (*_EVERYWHERE, f"{_ACCESSES}/test_round_trip.py"),
+    "newest": _EVERYWHERE,
+}
 # For denials alone: where tracing programs can be preempted, and where only the audit log can be read. 5.10
 # cannot run the other programs: test_smoke.py has what it says.
 FEW = {

@@ -49,6 +49,16 @@ def test_bcc_finds_no_denied_calls(btf):
     assert str(caught.value) == ("too old (bcc cannot find denied calls (--kind denials))\nlines of a log")
 
 
+def test_bcc_sees_no_accesses(btf):
+    """As for denied calls."""
+    with pytest.raises(UsageError, match="--loader bcc is not for --kind accesses"):
+        load("bcc", Bounds(accesses=True), kernel_btf=btf, openers={"libbpf": unused, "bcc": unused})
+    refused = openers(libbpf=UnsupportedKernel("too old"))
+    with pytest.raises(UnsupportedKernel) as caught:
+        load("auto", Bounds(accesses=True), kernel_btf=btf, openers={**refused, "bcc": unused})
+    assert str(caught.value) == "too old (bcc cannot see accesses (--kind accesses))"
+
+
 def unused(bounds):
     raise AssertionError("the other loader was asked for")
 

@@ -41,3 +41,4 @@ def test_every_operation_is_in_the_audit_log_of_a_profile_that_allows_nothing(tm
     assert Counter(item[0] for item in truth)["file"] >= 60
     assert NAMESPACE in mine
     assert losses == AccessLosses()
+    assert recorder.watch.missed() == 0

@@ -47,6 +47,7 @@ def test_before_the_exec_is_set_up_and_the_exec_is_the_workloads(tmp_path, recor
     [loader] = [path for path in workload if b"/ld-linux" in path]
     assert workload[loader] == LOADED
     assert losses == AccessLosses()
+    assert recorder.watch.missed() == 0
 
 
 def test_who_never_executes_is_workload(tmp_path, recorder):
@@ -106,3 +107,4 @@ def test_a_container_and_what_executes_in_it_later(container, layout, recorder):
         assert rights == (SignalRight.RECEIVE if isinstance(subject, Signal) else PtraceRight.READ_BY), others
     assert set(first.entries) <= set(last.entries)
     assert losses == AccessLosses()
+    assert recorder.watch.missed() == 0
