@@ -96,13 +96,14 @@ ACCESSES = {
     "6.12": (*_EVERYWHERE, f"{_ACCESSES}/test_round_trip.py"),
     "newest": _EVERYWHERE,
 }
-# For denials alone: where tracing programs can be preempted, and where only the audit log can be read. 5.10
+# For denials alone: SELinux beside 6.1, and where only the audit log can be read. 5.10
 # cannot run the other programs: test_smoke.py has what it says.
 FEW = {
     Spec("newest", "selinux"): (
         "tests/guest/inside/denials/test_selinux.py::test_two_cgroups_at_once",
         "tests/guest/inside/denials/test_selinux.py::test_denials_without_an_audit_record_are_counted",
     ),
+    Spec("6.12", "selinux"): ("tests/guest/inside/denials/test_selinux.py::test_two_cgroups_at_once",),
     Spec("5.10"): ("tests/guest/inside/denials/test_apparmor.py::test_two_cgroups_and_both_modes_at_once",),
 }
 KERNELS = ("6.1", "newest", "6.12")
