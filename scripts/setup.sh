@@ -48,6 +48,8 @@ packages_cluster=(
 	containernetworking-plugins="/usr/lib/cni/bridge|/opt/cni/bin/bridge"
 	iptables=iptables conntrack=conntrack dnsmasq-base=dnsmasq iproute2=ip util-linux=nsenter
 	mmdebstrap=mmdebstrap podman=podman conmon=conmon
+	gcc=gcc gcc-multilib="/usr/lib/gcc/x86_64-linux-gnu/*/32/libgcc.a"
+	libc6-dev="/usr/lib/*-linux-gnu/libc.a" libc6-dev-i386=/usr/lib32/libc.a
 )
 packages_image=("podman=podman|buildah" git=git)
 

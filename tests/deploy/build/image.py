@@ -45,11 +45,10 @@ SINGLE = ("Makefile", "pyproject.toml", "requirements.lock", "LICENSE", ".docker
 
 
 def settled_inputs(root: Path = ROOT) -> Iterator[Path]:
-    """All but the recorder's modules."""
+    """What says how it is built; not the recorder's own sources."""
     for name in ("Makefile", "pyproject.toml", "requirements.lock", ".dockerignore"):
         yield root / name
     yield from (root / name for name in ("deploy/Dockerfile", "scripts/build_image.sh"))
-    yield from sorted((root / "bpf").glob("*.[ch]"))
 
 
 def inputs(root: Path = ROOT) -> Iterator[Path]:

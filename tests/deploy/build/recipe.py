@@ -68,7 +68,7 @@ class Recipes:
         return self.cache.make("image", self._image_key(), build)
 
     def _twins_key(self) -> str:
-        """Of all that makes stages differ: not the recorder's modules, which are copied as they are."""
+        """Of all that says how it is built: what is compiled or copied may change from commit to commit."""
         parts = [
             part for path in image.settled_inputs() for part in (str(path.relative_to(image.ROOT)), path)
         ]
