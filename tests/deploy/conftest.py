@@ -66,8 +66,14 @@ def twins(recipes: Recipes) -> Artefact:
 
 @pytest.fixture(scope="session")
 def image(recipes: Recipes) -> Artefact:
-    """The image of this checkout, as `image.tar`: built now if something in it has changed."""
-    return recipes.image()
+    """The image of this checkout, as `image.tar`, and loaded: built now if something in it has changed.
+
+    The storage may have another checkout's under the same name, or none any more.
+    """
+    found = recipes.image()
+    with recipes.cache.building():
+        recipes.storage.load(found / "image.tar")
+    return found
 
 
 @pytest.fixture(scope="session")

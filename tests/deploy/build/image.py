@@ -98,6 +98,10 @@ class Storage:
         }
         run_tool(root / "scripts/build_image.sh", name, "--pull=never", *options, env=environment)
 
+    def load(self, archive: Path) -> None:
+        """An archive that `save` wrote, under the name that it has there."""
+        run_tool(*self.words, "load", "-q", "-i", archive)
+
     def save(self, name: str, archive: Path) -> None:
         """An OCI archive, which `ctr images import` and `podman load` take."""
         run_tool(*self.words, "save", "-q", "--format", "oci-archive", "-o", archive, name)

@@ -78,7 +78,9 @@ class Recipes:
         """`first.json` and `second.json`: what their archives say of layers."""
 
         def build(folder: Path) -> Mapping[str, Any]:
-            return build_twins(self.storage, self.image() / "image.tar", folder)
+            image_archive = self.image() / "image.tar"
+            self.storage.import_base(self.base() / "base.tar", self._base_key())
+            return build_twins(self.storage, image_archive, folder)
 
         return self.cache.make("twins", self._twins_key(), build)
 
