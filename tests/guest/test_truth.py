@@ -21,6 +21,7 @@ def _cases(function: str, *cases: str) -> tuple[str, ...]:
 
 
 _RUNTIMES = ("runc", "crun")
+# on the oldest and on the newest kernel
 TESTS = (
     # complete and exact
     *_cases(
@@ -64,6 +65,30 @@ TESTS = (
     "tests/leftovers/test_command_ends.py::test_a_normal_end",
     "tests/leftovers/test_command_ends.py::test_a_signal_to_the_recorder[15]",
     "tests/leftovers/test_killed_recorder.py::test_kill_on_exit_ends_command_and_all_that_it_started",
+)
+# A kernel between the two: a case of each kind
+BETWEEN = (
+    *_cases(
+        "exactness/test_known_programs_are_recorded_exactly.py::test_a_record_of_a_cgroup_is_that_of_the_source",
+        *("forker", "x32call"),
+    ),
+    *_cases(
+        "exactness/test_record_equals_strace.py::test_a_record_holds_exactly_what_strace_saw",
+        *("redis", "chain of both ABIs"),
+    ),
+    *_cases("phases/test_container_start.py::test_run", "runc"),
+    *_cases("phases/test_container_exec.py::test_one_after_the_other", "crun"),
+    *_cases("phases/test_hooks.py::test_run", "runc"),
+    "tests/phases/test_joining.py::test_a_shell_that_joins_and_execs",
+    *_cases("mixing/test_waves.py::test_each_cgroup_has_its_own_calls_and_no_others", "0"),
+    *_cases(
+        "enforcement/test_profile_works.py"
+        "::test_a_workload_runs_under_its_profile_frozen_stopped_and_signalled",
+        "runc-coreutils-privileges",
+    ),
+    "tests/tasks/test_known_programs.py::test_a_process_that_becomes_a_program[forker-default]",
+    "tests/agent/test_capture_process.py::test_over_the_agents_death",
+    "tests/leftovers/test_command_ends.py::test_a_normal_end",
 )
 # containerd depends less on the kernel than it costs: each of its tests on some kernel
 _CONTAINERD = "phases/test_containerd.py::test_"
@@ -118,7 +143,8 @@ def _tests(spec: Spec) -> tuple[str, ...]:
         return FEW[spec]
     if spec.lsm == "selinux":
         return DENIALS[spec.lsm]
-    return (*TESTS, *MORE.get(spec.kernel, ()), *DENIALS[spec.lsm], *ACCESSES[spec.kernel])
+    tests = BETWEEN if spec.kernel == "6.12" else TESTS
+    return (*tests, *MORE.get(spec.kernel, ()), *DENIALS[spec.lsm], *ACCESSES[spec.kernel])
 
 
 # The longest first: what is begun last is what everybody waits for
