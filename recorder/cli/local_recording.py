@@ -320,8 +320,9 @@ class LocalRecording:
     async def _look_for_unit(self, unit: str) -> None:
         """Where it came in another slice than systemd had said."""
         cgroup = unit_cgroup(self._mount, unit)
-        if cgroup and self._tracker.by_cgroup(cgroup.id) is None:
-            with contextlib.suppress(CgroupNotFound):
+        # one that has ended by now is recorded from its event
+        with contextlib.suppress(CgroupNotFound):
+            if cgroup and self._tracker.by_cgroup(cgroup.id) is None:
                 await self._add(cgroup, None)
 
     def _show(self) -> None:
