@@ -84,9 +84,11 @@ def test_definitions_are_installed_by_themselves_alone() -> None:
     """Installing or removing the recorder touches neither SPO's definitions nor anybody's profiles."""
     others = [path for path in (ROOT / "deploy").rglob("*.y*ml") if CRDS not in path.parents]
     for path in others:
-        for each in yaml.safe_load_all(path.read_text()):
-            assert (each or {}).get("kind") != "CustomResourceDefinition", path
-            for listed in [*(each or {}).get("resources", ()), *(each or {}).get("bases", ())]:
+        documents = list(yaml.safe_load_all(path.read_text()))
+        # a list is a patch (RFC 6902)
+        for each in (each for each in documents if isinstance(each, dict)):
+            assert each.get("kind") != "CustomResourceDefinition", path
+            for listed in [*each.get("resources", ()), *each.get("bases", ())]:
                 assert not (path.parent / str(listed)).resolve().is_relative_to(CRDS.resolve()), path
 
 
