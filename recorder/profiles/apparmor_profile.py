@@ -17,8 +17,8 @@ from typing import Final
 from recorder.model.errors import InvalidProfile
 from recorder.profiles.apparmor_rules import AppArmorRules
 from recorder.profiles.glob import DEEP, ONE, PID, STAR, Glob, Token, Wild, literal
-from recorder.profiles.label import is_object_name
 from recorder.profiles.path_tree import PathRule, Permission
+from recorder.profiles.profile_object import check_name
 
 __all__ = ["INSTALLABLE", "AppArmorProfile", "abstract_profile", "plain_glob", "plain_text", "shown"]
 __all__ += ["unsayable"]
@@ -60,11 +60,7 @@ class AppArmorProfile:
 
 def abstract_profile(rules: AppArmorRules, name: str) -> AppArmorProfile:
     """Return the abstract form; InvalidProfile if it would allow nothing, or cannot have that name."""
-    if not is_object_name(name):
-        raise InvalidProfile(
-            f"{name!r} cannot name a profile: use at most 253 lower-case letters, digits, '-' and '.',"
-            " with a letter or a digit at each end"
-        )
+    check_name(name)
     if rules.empty:
         raise InvalidProfile(
             f"profile {name} would allow nothing: the record has no access of the workload; record it with"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from recorder.model.errors import InvalidProfile
 from recorder.profiles.api_group import GROUP
 from recorder.profiles.apparmor_profile import AppArmorProfile
-from recorder.profiles.fields import Fields
+from recorder.profiles.profile_object import parts_of, profile_object, read_yaml
 from recorder.profiles.seccomp_yaml import object_yaml
-from recorder.profiles.strict_yaml import NotYamlError, load_yaml
 
 __all__ = ["API_VERSION", "KIND", "from_object", "from_yaml", "to_object", "to_yaml"]
 
@@ -23,11 +21,6 @@ _STATES: Final = ("Enabled", "Disabled")
 
 def to_object(profile: AppArmorProfile) -> dict[str, object]:
     """Return the object as it goes to an API server: plain dicts, lists and values."""
-    metadata: dict[str, object] = {"name": profile.name}
-    if profile.labels:
-        metadata["labels"] = dict(profile.labels)
-    if profile.annotations:
-        metadata["annotations"] = dict(profile.annotations)
     abstract: dict[str, object] = {}
     for field, parts in (
         ("executable", {"allowedExecutables": profile.executables, "allowedLibraries": profile.libraries}),
@@ -55,7 +48,7 @@ def to_object(profile: AppArmorProfile) -> dict[str, object]:
         "mode": "Complain" if profile.complain else "Enforce",
         "abstract": dict(sorted(abstract.items())),
     }
-    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
+    return profile_object(API_VERSION, KIND, profile, spec)
 
 
 def to_yaml(profile: AppArmorProfile) -> str:
@@ -65,21 +58,12 @@ def to_yaml(profile: AppArmorProfile) -> str:
 
 def from_yaml(text: str) -> AppArmorProfile:
     """Read one object, as written or as an API server shows it. InvalidProfile names the field."""
-    try:
-        value = load_yaml(text)
-    except NotYamlError as error:
-        raise InvalidProfile(str(error)) from error
-    return from_object(value)
+    return from_object(read_yaml(text))
 
 
 def from_object(value: object) -> AppArmorProfile:
     """Read one object of plain values. InvalidProfile names the field."""
-    top = Fields(value)
-    top.text("apiVersion", _READ_VERSIONS)
-    top.text("kind", (KIND,))
-    metadata, spec = top.child("metadata"), top.child("spec")
-    top.ignore("status")
-    top.end()
+    metadata, spec = parts_of(value, _READ_VERSIONS, KIND)
     state = spec.text("state", _STATES, "Enabled")
     complain = spec.text("mode", _MODES, "Enforce") == "Complain"
     abstract = spec.optional_child("abstract")

@@ -10,8 +10,8 @@ from recorder.model.record import Phase, Record
 from recorder.profiles.annotations import profile_annotations
 from recorder.profiles.base import Base
 from recorder.profiles.composition import Composition, compose
-from recorder.profiles.label import is_object_name
 from recorder.profiles.names import spell
+from recorder.profiles.profile_object import check_name
 from recorder.profiles.refusal import ENOSYS, EPERM, all_names, old_names
 from recorder.profiles.seccomp_profile import ALLOW, ERRNO, Rule, SeccompProfile, check
 
@@ -35,11 +35,7 @@ def build(
     InvalidProfile if the workload's set is empty, if none of its numbers has a
     name, if the base has an unknown name, or if `name` is no name for an object.
     """
-    if not is_object_name(name):
-        raise InvalidProfile(
-            f"{name!r} cannot name a profile: use at most 253 lower-case letters, digits, '-' and '.',"
-            " with a letter or a digit at each end"
-        )
+    check_name(name)
     parts = compose(record, base)
     _refuse_nothing(name, record, parts)
     _refuse_unknown(base)

@@ -13,13 +13,11 @@ from typing import Any, Final
 
 import yaml
 
-from recorder.model.errors import InvalidProfile
 from recorder.profiles.api_group import GROUP
-from recorder.profiles.fields import Fields
+from recorder.profiles.profile_object import parts_of, profile_object, read_yaml
 from recorder.profiles.refusal import EPERM, MULTIPLEXERS, all_names
 from recorder.profiles.seccomp_profile import ACTIONS, ARCHITECTURES, ERRNO, FLAGS, Rule, SeccompProfile
 from recorder.profiles.seccomp_rules import read_rules, written_rules
-from recorder.profiles.strict_yaml import NotYamlError, load_yaml
 
 __all__ = ["API_VERSION", "KIND", "from_yaml", "object_rules", "object_yaml", "to_object", "to_yaml"]
 
@@ -68,11 +66,6 @@ def _refused_by_default(rules: tuple[Rule, ...]) -> set[str]:
 
 def to_object(profile: SeccompProfile) -> dict[str, object]:
     """Return the object as it goes to an API server: plain dicts, lists and values."""
-    metadata: dict[str, object] = {"name": profile.name}
-    if profile.labels:
-        metadata["labels"] = dict(profile.labels)
-    if profile.annotations:
-        metadata["annotations"] = dict(profile.annotations)
     spec: dict[str, object] = {"state": profile.state}
     if profile.base_profile:
         spec["baseProfileName"] = profile.base_profile
@@ -86,7 +79,7 @@ def to_object(profile: SeccompProfile) -> dict[str, object]:
     if profile.listener_metadata:
         spec["listenerMetadata"] = profile.listener_metadata
     spec["syscalls"] = written_rules(object_rules(profile))
-    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
+    return profile_object(API_VERSION, KIND, profile, spec)
 
 
 def to_yaml(profile: SeccompProfile) -> str:
@@ -102,16 +95,7 @@ def object_yaml(value: Mapping[str, object]) -> str:
 
 def from_yaml(text: str) -> SeccompProfile:
     """Read one object, as written or as an API server shows it. InvalidProfile names the field."""
-    try:
-        value = load_yaml(text)
-    except NotYamlError as error:
-        raise InvalidProfile(str(error)) from error
-    top = Fields(value)
-    top.text("apiVersion", _READ_VERSIONS)
-    top.text("kind", (KIND,))
-    metadata, spec = top.child("metadata"), top.child("spec")
-    top.ignore("status")
-    top.end()
+    metadata, spec = parts_of(read_yaml(text), _READ_VERSIONS, KIND)
     profile = SeccompProfile(
         name=metadata.text("name"),
         annotations=metadata.table("annotations"),

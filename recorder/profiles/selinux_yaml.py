@@ -11,11 +11,9 @@ from recorder.model.errors import InvalidProfile
 from recorder.model.record import Record
 from recorder.profiles.annotations import PREFIX, bounded_text, provenance_annotations
 from recorder.profiles.api_group import GROUP
-from recorder.profiles.fields import Fields
-from recorder.profiles.label import is_object_name
+from recorder.profiles.profile_object import check_name, parts_of, profile_object, read_yaml
 from recorder.profiles.seccomp_yaml import object_yaml
 from recorder.profiles.selinux_rules import SelinuxRules
-from recorder.profiles.strict_yaml import NotYamlError, load_yaml
 
 __all__ = [
     "API_VERSION",
@@ -56,11 +54,7 @@ class SelinuxProfile:
 
 def build(rules: SelinuxRules, record: Record, name: str) -> SelinuxProfile:
     """Return the object for rules; InvalidProfile if it could allow nothing, or have no such name."""
-    if not is_object_name(name):
-        raise InvalidProfile(
-            f"{name!r} cannot name a profile: use at most 253 lower-case letters, digits, '-' and '.',"
-            " with a letter or a digit at each end"
-        )
+    check_name(name)
     if not rules.installable:
         raise InvalidProfile(
             f"profile {name} would allow nothing that an installer takes: {'; '.join(needs_a_human(rules))}"
@@ -86,11 +80,6 @@ def needs_a_human(rules: SelinuxRules) -> tuple[str, ...]:
 
 def to_object(profile: SelinuxProfile) -> dict[str, object]:
     """Return the object as it goes to an API server: plain dicts, lists and values."""
-    metadata: dict[str, object] = {"name": profile.name}
-    if profile.labels:
-        metadata["labels"] = dict(profile.labels)
-    if profile.annotations:
-        metadata["annotations"] = dict(profile.annotations)
     allow: dict[str, dict[str, list[str]]] = {}
     for (target, object_class), names in profile.allow.items():
         allow.setdefault(target, {})[object_class] = sorted(names)
@@ -100,7 +89,7 @@ def to_object(profile: SelinuxProfile) -> dict[str, object]:
         "inherit": [{"kind": kind, "name": name} for kind, name in profile.inherit],
         "allow": allow,
     }
-    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
+    return profile_object(API_VERSION, KIND, profile, spec)
 
 
 def to_yaml(profile: SelinuxProfile) -> str:
@@ -110,16 +99,7 @@ def to_yaml(profile: SelinuxProfile) -> str:
 
 def from_yaml(text: str) -> SelinuxProfile:
     """Read one object, as written or as an API server shows it. InvalidProfile names the field."""
-    try:
-        value = load_yaml(text)
-    except NotYamlError as error:
-        raise InvalidProfile(str(error)) from error
-    top = Fields(value)
-    top.text("apiVersion", _READ_VERSIONS)
-    top.text("kind", (KIND,))
-    metadata, spec = top.child("metadata"), top.child("spec")
-    top.ignore("status")
-    top.end()
+    metadata, spec = parts_of(read_yaml(text), _READ_VERSIONS, KIND)
     profile = SelinuxProfile(
         name=metadata.text("name"),
         annotations=metadata.table("annotations"),
