@@ -12,6 +12,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.asked import is_asked
 from tests.cluster import crds
 from tests.cluster.api_server import ApiServer, Programs
 from tests.cluster.errors import ClusterError
@@ -49,13 +50,7 @@ class Logging(Protocol):
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Collect this folder only for who names it, or something in it."""
-    asked = [
-        Path(os.path.abspath(config.invocation_params.dir / word.partition("::")[0])) for word in config.args
-    ]
-    there = collection_path == HERE or HERE in collection_path.parents
-    if there and not any(path == HERE or HERE in path.parents for path in asked):
-        return True
-    return None
+    return None if is_asked(HERE, collection_path, config) else True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

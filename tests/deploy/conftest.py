@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.asked import is_asked
 from tests.deploy.build.recipe import Recipes
 from tests.deploy.rendered import FOLDERS, Everything, render
 from tests.guest.cache import Artefact, DamagedError
@@ -14,13 +15,7 @@ HERE = Path(__file__).parent
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Collect this folder only for who names it, or something in it."""
-    asked = [
-        Path(os.path.abspath(config.invocation_params.dir / word.partition("::")[0])) for word in config.args
-    ]
-    there = collection_path == HERE or HERE in collection_path.parents
-    if there and not any(path == HERE or HERE in path.parents for path in asked):
-        return True
-    return None
+    return None if is_asked(HERE, collection_path, config) else True
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.asked import is_asked
 from tests.guest.build.recipe import MissingKernelError
 from tests.guest.cache import Cache
 from tests.guest.checkout import push_checkout
@@ -24,14 +25,7 @@ CONSOLES = pytest.StashKey[list[Guest]]()
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Collect this folder only for who names it, or something in it; what is in INSIDE likewise."""
-    asked = [
-        Path(os.path.abspath(config.invocation_params.dir / word.partition("::")[0])) for word in config.args
-    ]
-    for folder in (HERE, INSIDE):
-        there = folder == collection_path or folder in collection_path.parents
-        if there and not any(path == folder or folder in path.parents for path in asked):
-            return True
-    return None
+    return None if all(is_asked(each, collection_path, config) for each in (HERE, INSIDE)) else True
 
 
 @pytest.hookimpl(wrapper=True)
