@@ -19,6 +19,7 @@ from typing import Final, Protocol, TypeAlias
 from recorder.collector.agents.node_abilities import NodeAbilities
 from recorder.collector.platform import Platform
 from recorder.collector.results.confirmation import Confirmer, ConfirmingStore
+from recorder.collector.results.made_before import MadeBefore
 from recorder.collector.results.node_absence import NodeAbsence
 from recorder.collector.results.publisher_figures import PublisherFigures
 from recorder.collector.results.recording_events import RecordingEvents
@@ -118,6 +119,7 @@ class Publisher:
             writer=self._writer,
             events=self._events,
             absence=NodeAbsence(connected),
+            before=MadeBefore(),
             policy=policy,
             version=version,
             clock=clock,

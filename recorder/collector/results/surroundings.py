@@ -9,6 +9,7 @@ from typing import Protocol
 from recorder.collector.agents.node_abilities import NodeAbilities
 from recorder.collector.platform import Platform
 from recorder.collector.results.group_reader import SightingStore
+from recorder.collector.results.made_before import MadeBefore
 from recorder.collector.results.node_absence import NodeAbsence
 from recorder.collector.results.recording_events import RecordingEvents
 from recorder.collector.results.recording_index import OutlineStore
@@ -45,6 +46,7 @@ class Surroundings:
     writer: ResultWriter
     events: RecordingEvents
     absence: NodeAbsence
+    before: MadeBefore
     policy: ResultPolicy
     version: str
     clock: Callable[[], float]
