@@ -106,7 +106,7 @@ def parent(layout, recorder) -> Iterator[None]:
 def _recorded(recorder):
     """Accesses of the only container that there was."""
     [target] = recorder.backend.targets()
-    seen = recorder.watch.read(target)
+    seen = recorder.watch.read(target, final=True).accesses
     recorder.backend.drop(target)
     recorder.backend.release(target)
     return seen
