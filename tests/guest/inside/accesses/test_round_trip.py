@@ -98,8 +98,7 @@ def parent(layout, recorder) -> Iterator[None]:
     yield
     recorder.backend.unwatch(identity)
     for target in recorder.backend.targets():
-        recorder.backend.drop(target)
-        recorder.backend.release(target)
+        recorder.release(target)
     layout.remove(BELOW)
 
 
@@ -107,8 +106,7 @@ def _recorded(recorder):
     """Accesses of the only container that there was."""
     [target] = recorder.backend.targets()
     seen = recorder.watch.read(target, final=True).accesses
-    recorder.backend.drop(target)
-    recorder.backend.release(target)
+    recorder.release(target)
     return seen
 
 
