@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -156,6 +157,7 @@ def _refused(glob: Glob) -> bool:
     return any(isinstance(each, int) and each not in _PLAIN for each in glob.tokens)
 
 
+@lru_cache(maxsize=8192)  # asked for once for each pair of rules
 def _widened(glob: Glob) -> Glob:
     """Return what plain_text's pattern matches: that is what is installed."""
     tokens: list[Token] = []
