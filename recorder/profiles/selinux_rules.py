@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from recorder.model.denial import SelinuxDenial, Text
+from recorder.model.denial import SelinuxDenial, Text, Verdict
 from recorder.model.errors import InvalidProfile
 from recorder.model.ledger import Ledger
 from recorder.model.record import Record
@@ -32,6 +32,9 @@ REFUSED_PERMISSIONS: Final = frozenset(
     }
 )
 """With these an installer of SelinuxProfile objects refuses the whole profile."""
+
+_DENIED: Final = frozenset({Verdict.DENIED, Verdict.ALLOWED})
+"""Not what the policy allows and only reports (auditallow)."""
 
 _Allowed = Mapping[tuple[str, str], tuple[str, ...]]
 
@@ -75,7 +78,9 @@ def selinux_rules(record: Record, domain: str = "") -> SelinuxRules:
     have, or of those that were permissive. InvalidProfile if there is none, or more than one.
     """
     seen = [key for observation in record.observations for key in observation.denials]
-    denials = [key.details for key in seen if isinstance(key.details, SelinuxDenial)]
+    denials = [
+        key.details for key in seen if key.verdict in _DENIED and isinstance(key.details, SelinuxDenial)
+    ]
     domain = domain or _domain(denials)
     allowed: dict[tuple[str, str], set[str]] = {}
     left_out: set[str] = set()
@@ -104,8 +109,10 @@ def selinux_rules(record: Record, domain: str = "") -> SelinuxRules:
     ledger = record.ledger
     if enforced:
         ledger = ledger.join(Ledger({"domain_enforcing": enforced}))
-    if "denials_full" in ledger.counts:
-        ledger = ledger.join(Ledger({"accesses_full": 1}))
+    # Notes for a record of calls; what is made of denials lacks something.
+    missed = sum(ledger.counts.get(name, 0) for name in ("denials_late", "denials_missed"))
+    full = ledger.counts.get("denials_full", 0)
+    ledger = ledger.join(Ledger({"accesses_full": full, "accesses_missed": missed}))
     return SelinuxRules(
         domain=domain,
         allowed={key: tuple(names) for key, names in allowed.items()},
