@@ -152,6 +152,12 @@ CAUSES: Mapping[str, Cause] = _table(
             "see whether the patterns for folders cover the rest, or record parts of its work by themselves",
         ),
         Cause(
+            "accesses_missed",
+            Severity.LOSS,
+            "some of SELinux's denials, of which its profile is made, were not seen: it may lack permissions",
+            "see the notes on denials in the record for why; ask for denials from the beginning",
+        ),
+        Cause(
             "domain_enforcing",
             Severity.LOSS,
             "SELinux enforced its policy meanwhile: what would have come after a denial is missing",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, Generic, TypeVar
 
 from recorder.model.errors import InvalidProfile, InvalidRecord
@@ -32,33 +32,33 @@ _P = TypeVar("_P")
 
 @dataclass(frozen=True, slots=True)
 class Completion(Generic[_P]):
-    """A profile with what it denied. added: what is new, a line each; left_out: sentences."""
+    """A profile with what it denied. added: what is new, a line each; left_out: sentences.
+
+    coverage: of AppArmorProfiles, in how many records each line of `added` was denied.
+    """
 
     profile: _P
     added: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    coverage: Mapping[str, int] = field(default_factory=dict)
 
 
-def completed_apparmor(profile: AppArmorProfile, record: Record) -> Completion[AppArmorProfile]:
-    """Return an object with what it denied. InvalidRecord if the record is of other profiles."""
-    rules, left_out = _denied(profile.name, record)
+def completed_apparmor(profile: AppArmorProfile, *records: Record) -> Completion[AppArmorProfile]:
+    """Return an object with what it denied. InvalidRecord if the records are of other profiles."""
+    rules, left_out = _denied(profile.name, *records)
     lists = _Lists(profile)
     for rule in rules.paths:
         lists.add(rule)
     left_out |= lists.left_out | unsayable(rules)
-    networks = {(each.family, each.type) for each in rules.networks}
-    inet = {kind for family, kind in networks if family in ("inet", "inet6")}
-    flags = {
-        "raw": any(kind == "raw" for _, kind in networks),
-        "tcp": "stream" in inet,
-        "udp": "dgram" in inet,
-    }
-    added = list(lists.added)
+    flags = _flags(rules)
+    added = dict(lists.added)
+    parts = [apparmor_rules([denied_accesses(each, profile.name).accesses], _EXACT) for each in records]
     for name, needed in flags.items():
         if needed and not getattr(profile, name):
-            added.append(f"allow{name.capitalize()}: true")
+            added[f"allow{name.capitalize()}: true"] = sum(_flags(each)[name] for each in parts)
     missing = sorted(set(rules.capabilities) - set(profile.capabilities))
-    added += [f"allowedCapabilities: {each}" for each in missing]
+    for each in missing:
+        added[f"allowedCapabilities: {each}"] = sum(each in part.capabilities for part in parts)
     changed = replace(
         profile,
         executables=lists.sorted("executables"),
@@ -71,7 +71,18 @@ def completed_apparmor(profile: AppArmorProfile, record: Record) -> Completion[A
         udp=profile.udp or flags["udp"],
         capabilities=(*profile.capabilities, *missing),
     )
-    return Completion(changed, tuple(added), tuple(sorted(left_out)))
+    return Completion(changed, tuple(added), tuple(sorted(left_out)), added)
+
+
+def _flags(rules: AppArmorRules) -> dict[str, bool]:
+    """Which of an object's switches for networks are needed."""
+    networks = {(each.family, each.type) for each in rules.networks}
+    inet = {kind for family, kind in networks if family in ("inet", "inet6")}
+    return {
+        "raw": any(kind == "raw" for _, kind in networks),
+        "tcp": "stream" in inet,
+        "udp": "dgram" in inet,
+    }
 
 
 def completed_text(text: str, record: Record) -> Completion[str]:
@@ -162,19 +173,22 @@ def text_profile(text: str) -> tuple[str, int]:
     return found[0]["name"].strip('"'), end + 1
 
 
-def _denied(name: str, record: Record) -> tuple[AppArmorRules, set[str]]:
-    denied = denied_accesses(record, name)
-    if not denied.accesses and not denied.left_out:
-        if denied.others:
+def _denied(name: str, *records: Record) -> tuple[AppArmorRules, set[str]]:
+    """Each record is one source of a rule."""
+    denied = [denied_accesses(each, name) for each in records]
+    others = sorted({other for each in denied for other in each.others})
+    if not any(each.accesses or each.left_out for each in denied):
+        if others:
             raise InvalidRecord(
-                f"the record is of other profiles ({', '.join(denied.others[:5])}): {name} denied nothing"
+                f"the record is of other profiles ({', '.join(others[:5])}): {name} denied nothing"
             )
         raise InvalidRecord(
             "the record has no denial by AppArmor: record with --kind denials while the workload runs under"
             f" {name}"
         )
-    left_out = {f"denials of profile {each}: this one is {name}" for each in denied.others}
-    return apparmor_rules([denied.accesses], _EXACT), left_out | set(denied.left_out)
+    left_out = {f"denials of profile {each}: this one is {name}" for each in others}
+    rules = apparmor_rules([each.accesses for each in denied], _EXACT)
+    return rules, left_out.union(*(each.left_out for each in denied))
 
 
 _ALLOWS: Final = {
@@ -201,7 +215,7 @@ class _Lists:
     """The five lists of paths, as they grow."""
 
     def __init__(self, profile: AppArmorProfile) -> None:
-        self.added: list[str] = []
+        self.added: dict[str, int] = {}  # with in how many records it was denied
         self.left_out: set[str] = set()
         self._texts = {name: dict.fromkeys(getattr(profile, name)) for name in _FIELDS}
 
@@ -238,7 +252,7 @@ class _Lists:
         for name in self._new(glob, missing, needed | allowed):
             if text not in self._texts[name]:
                 self._texts[name][text] = None
-                self.added.append(f"{_FIELDS[name]}: {text}")
+                self.added[f"{_FIELDS[name]}: {text}"] = rule.sources.bit_count()
 
     def _over(self, glob: Glob) -> Iterator[tuple[str, str]]:
         """Yield the paths of all lists that stand for some of the same names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -9,10 +10,19 @@ from typing import Final
 
 from recorder.model.denial import SelinuxDenial, Text
 from recorder.model.errors import InvalidProfile
+from recorder.model.escape import escape
 from recorder.model.ledger import Ledger
 from recorder.model.record import Record
 
-__all__ = ["REFUSED_CLASSES", "REFUSED_PERMISSIONS", "REFUSED_TYPES", "SELF", "SelinuxRules", "selinux_rules"]
+__all__ = [
+    "REFUSED_CLASSES",
+    "REFUSED_PERMISSIONS",
+    "REFUSED_TYPES",
+    "SELF",
+    "SelinuxRules",
+    "denied_domains",
+    "selinux_rules",
+]
 
 SELF: Final = "@self"
 """The type of the process itself."""
@@ -32,6 +42,10 @@ REFUSED_PERMISSIONS: Final = frozenset(
     }
 )
 """With these an installer of SelinuxProfile objects refuses the whole profile."""
+
+_WORD: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
+"""A name of a class or a permission: a record may be another's, and rules are compiled."""
+_MAX_SHOWN: Final = 64
 
 _Allowed = Mapping[tuple[str, str], tuple[str, ...]]
 
@@ -82,8 +96,9 @@ def selinux_rules(record: Record, domain: str = "") -> SelinuxRules:
     enforced = 0
     for each in denials:
         source, target = _type(each.source), _type(each.target)
-        if source is None or target is None or not each.object_class or not each.permissions:
-            left_out.add(f"a denial of class {each.object_class or 'unknown'}: its contexts are not whole")
+        if source is None or target is None or not _WORD.fullmatch(each.object_class) or not each.permissions:
+            known = each.object_class if _WORD.fullmatch(each.object_class) else "unknown"
+            left_out.add(f"a denial of class {known}: its contexts are not whole")
             continue
         if source != domain:
             left_out.add(f"denials of processes of type {source}: this profile is for {domain}")
@@ -91,8 +106,11 @@ def selinux_rules(record: Record, domain: str = "") -> SelinuxRules:
         enforced += not each.permissive
         key = (SELF if target == source else target, each.object_class)
         for name in each.permissions:
-            if name.startswith("0x"):
-                left_out.add(f"permission {name} of class {each.object_class}: the kernel has no name for it")
+            if name.startswith("0x") or not _WORD.fullmatch(name):
+                shown = escape(name, _MAX_SHOWN)
+                left_out.add(
+                    f"permission {shown} of class {each.object_class}: the kernel has no name for it"
+                )
             else:
                 allowed.setdefault(key, set()).add(name)
     if not allowed:
@@ -145,3 +163,15 @@ def _refused(key: tuple[str, str], names: Iterable[str]) -> tuple[str, ...]:
     if target in REFUSED_TYPES or object_class in REFUSED_CLASSES:
         return tuple(names)
     return tuple(name for name in names if name in REFUSED_PERMISSIONS)
+
+
+def denied_domains(record: Record) -> dict[str, tuple[bool, int]]:
+    """Return the types of processes that were denied something: whether any was permissive; how many."""
+    found: dict[str, tuple[bool, int]] = {}
+    for observation in record.observations:
+        for key in observation.denials:
+            name = _type(key.details.source) if isinstance(key.details, SelinuxDenial) else None
+            if name is not None and isinstance(key.details, SelinuxDenial):
+                permissive, count = found.get(name, (False, 0))
+                found[name] = permissive or key.details.permissive, count + 1
+    return found

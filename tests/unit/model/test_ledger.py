@@ -26,6 +26,7 @@ LOSSES = {
     "restart_without_state",
     "accesses_full",
     "domain_enforcing",
+    "accesses_missed",
 }
 NOTES = {
     "ring_full",
