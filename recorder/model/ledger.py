@@ -158,6 +158,12 @@ CAUSES: Mapping[str, Cause] = _table(
             "see the notes on denials in the record for why; ask for denials from the beginning",
         ),
         Cause(
+            "accesses_unwatched",
+            Severity.LOSS,
+            "accesses were asked for, and nobody could see them: the record has none",
+            "see recorder status on that node for the reason, or the agent's log",
+        ),
+        Cause(
             "domain_enforcing",
             Severity.LOSS,
             "SELinux enforced its policy meanwhile: what would have come after a denial is missing",

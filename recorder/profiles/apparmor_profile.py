@@ -29,6 +29,11 @@ INSTALLABLE: Final = re.compile(r"^(?:/[a-zA-Z0-9_./*?+@{} -]*)$")
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+@-")
 _READS: Final = Permission.READ
 _WRITES: Final = Permission.WRITE | Permission.APPEND | Permission.LOCK | Permission.LINK
+# Rules of every profile that an installer makes: writing below /proc what is not a process's, and efivars
+_NEVER_WRITTEN: Final = re.compile(rb"/proc/(?:[^/]*|sys/(?!kernel/shm).*)", re.DOTALL)
+_NEVER_USED: Final = re.compile(
+    rb"/proc/(?:sysrq-trigger|mem|kmem|kcore)|/sys/firmware/efi/efivars/.+", re.DOTALL
+)
 MAX_EXPANDED: Final = 200
 """Paths that a pattern is taken apart into, where it would deny what another path needs."""
 
@@ -71,6 +76,8 @@ def abstract_profile(rules: AppArmorRules, name: str) -> AppArmorProfile:
     paths = _apart(paths, warnings)
     lists: dict[str, set[str]] = {each: set() for each in _LISTS}
     for rule in paths:
+        if any(_always_denied(path, rule.permissions) for path in rule.paths):
+            warnings.add(f"{shown(rule.glob)}: the installer denies this in every profile")
         text = plain_text(rule.glob)
         if text is None:
             warnings.add(f"{shown(rule.glob)}: the installer takes no such path")
@@ -153,6 +160,11 @@ def _widened(glob: Glob) -> Glob:
         else:
             tokens.append(each if each in _PLAIN else ONE)
     return Glob(tuple(tokens))
+
+
+def _always_denied(path: bytes, permissions: Permission) -> bool:
+    written = permissions & _WRITES and _NEVER_WRITTEN.fullmatch(path)
+    return bool(written or _NEVER_USED.fullmatch(path))
 
 
 def _linked(rules: AppArmorRules, warnings: set[str]) -> list[PathRule]:

@@ -30,7 +30,7 @@ from recorder.model.kernel_names import CAPABILITIES, FAMILIES, SOCKET_TYPES
 from recorder.model.record import Phase
 from recorder.model.secret import generalised
 from recorder.profiles.glob import Glob
-from recorder.profiles.path_part import Lifetime
+from recorder.profiles.path_part import Lifetime, numbered
 from recorder.profiles.path_tree import (
     MAX_RULES,
     NOTHING,
@@ -167,6 +167,7 @@ class _Paths:
         self._sources: dict[bytes, int] = {}
         self._made: set[bytes] = set()
         self._gone: set[bytes] = set()
+        self._numbered: set[bytes] = set()
 
     def add(self, file: File, rights: int, source: int) -> None:
         if file.cut:
@@ -182,6 +183,8 @@ class _Paths:
         if rights & FileRight.RENAME and target:
             self._put(target, Permission.WRITE, source)
             self._made.add(target)
+            if numbered(path, target):
+                self._numbered.add(path)
         if rights & FileRight.LINK and target:
             self._put(target, Permission.NAMED, source)
             self.pairs.add((path, target))
@@ -201,7 +204,7 @@ class _Paths:
     def used(self) -> Iterable[UsedPath]:
         for path, permissions in self._permissions.items():
             if permissions:
-                life = Lifetime(path in self._made, path in self._gone)
+                life = Lifetime(path in self._made, path in self._gone, path in self._numbered)
                 yield UsedPath(path, permissions, life, self._sources[path])
 
     def _name(self, path: bytes, kind: int) -> bytes:

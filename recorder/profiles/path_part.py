@@ -16,7 +16,7 @@ from typing import Final
 from recorder.model.secret import PLACEHOLDER
 from recorder.profiles.glob import DIGIT, HEX, PID, STAR, WORD, Token
 
-__all__ = ["KEPT", "RULES", "TEMPORARY_FOLDERS", "Lifetime", "Part", "part_of"]
+__all__ = ["KEPT", "RULES", "TEMPORARY_FOLDERS", "Lifetime", "Part", "numbered", "part_of"]
 
 TEMPORARY_FOLDERS: Final = (b"/tmp", b"/var/tmp", b"/dev/shm")
 
@@ -34,10 +34,15 @@ RULES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """What was done with a path. made: it was created; gone: removed, or renamed to another."""
+    """What was done with a path.
+
+    made: it was created; gone: removed, or renamed to another; numbered: renamed to what it is
+    without the number at its end (`state.17` to `state`).
+    """
 
     made: bool = False
     gone: bool = False
+    numbered: bool = False
 
 
 KEPT: Final = Lifetime()
@@ -74,18 +79,34 @@ _HASH: Final = re.compile(
     rb"%b(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{16,128}%b" % _EDGE,
 )
 _NUMBER: Final = re.compile(rb"%b[0-9]{6,}%b" % _EDGE)
-# By mkstemp(3) and its users: mktemp(1), tempfile of Python and of node, sed -i, gcc, sort(1), bash, pip
+# By mkstemp(3) and its users: mktemp(1), tempfile of Python and of node, sed -i, gcc, ar, sort(1), bash, pip
 _KNOWN: Final = re.compile(
     rb"^(?:(?:tmp\.|npm-|node-)(?P<a>[0-9A-Za-z]{6,12})"
     rb"|tmp(?P<b>[a-z0-9_]{8})"
-    rb"|(?:sed|cc|sort|sh-thd[.-]|pip-[a-z-]{1,20}-)(?P<c>[0-9A-Za-z_]{6}|[0-9a-z_]{8}))(?=$|\.)"
+    rb"|(?:sed|cc|st|sort|sh-thd[.-]|pip-[a-z-]{1,20}-)(?P<c>[0-9A-Za-z_]{6}|[0-9a-z_]{8}))(?=$|\.)"
 )
 _WORD_RUN: Final = re.compile(rb"[0-9A-Za-z]{6,64}")
 _WHOLE: Final = re.compile(rb"[0-9A-Za-z_]{10}(?=$|\.)")
 # six or ten, as mkstemp(3) and File::Temp have them, at the end and behind a sign
 _LAST: Final = re.compile(rb"(?<=[0-9A-Za-z])[._-](?P<random>[0-9A-Za-z]{6}|[0-9A-Za-z]{10})$")
+# the same in a temporary folder, with an ending too, and tempfile's eight
+_LAST_OF_TEMPORARY: Final = re.compile(
+    rb"(?<=[0-9A-Za-z])[._-](?P<random>[0-9A-Za-z]{6}|[0-9a-z_]{8}|[0-9A-Za-z_]{10})(?=$|\.)"
+)
+# all of a name: the file by which tempfile tries a folder, and mkstemp(3) and File::Temp without a word
+_NAMELESS: Final = re.compile(rb"[0-9a-z_]{8}|[0-9A-Za-z]{6}|[0-9A-Za-z_]{10}")
+_SIGNED_NUMBER: Final = re.compile(rb"(?<=[._-])[0-9]+(?=$|\.)|[0-9]{6,}")
+_LAST_NUMBER: Final = re.compile(rb"[._~#-](?P<number>[0-9]+)$")
 _CALLED_TEMPORARY: Final = re.compile(rb"(?<![A-Za-z])te?mp|te?mp(?![A-Za-z])", re.IGNORECASE)
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{6,}")
+
+
+def numbered(old: bytes, new: bytes) -> bool:
+    """Whether a path is another with a number at its end, such as a pid, behind a sign, hidden or not."""
+    folder, _, name = old.rstrip(b"/").rpartition(b"/")
+    other, _, kept = new.rstrip(b"/").rpartition(b"/")
+    last = _LAST_NUMBER.search(name)
+    return last is not None and folder == other and name[: last.start()] in (kept, b"." + kept)
 
 
 def part_of(part: bytes, above: Sequence[bytes], lifetime: Lifetime) -> Part:
@@ -129,7 +150,11 @@ def _replaced(
     piece: bytes, above: Sequence[bytes], lifetime: Lifetime
 ) -> tuple[tuple[Token, ...], tuple[str, ...]]:
     """Return a piece without secrets as tokens, and the rules that replaced something of it."""
-    passing = lifetime.made and (lifetime.gone or _in_temporary_folder(above))
+    temporary = _in_temporary_folder(above)
+    passing = lifetime.made and (lifetime.gone or temporary)
+    directly = b"/" + b"/".join(above) in TEMPORARY_FOLDERS
+    if passing and lifetime.gone and directly and _NAMELESS.fullmatch(piece):
+        return _worded(piece, (0, len(piece))), ("temporary",)
     known = _KNOWN.search(piece) if passing else None
     if known:
         return _worded(piece, known.span(known.lastgroup or 0)), ("temporary",)
@@ -140,7 +165,7 @@ def _replaced(
             after, then = _replaced(piece[match.end() :], above, lifetime)
             return (*before, *_tokens(name, match[0]), *after), (*by, name, *then)
     if passing:
-        found = _temporary(piece, gone=lifetime.gone)
+        found = _temporary(piece, lifetime, inside=temporary)
         if found != tuple(piece):
             return found, ("temporary",)
     return tuple(piece), ()
@@ -158,13 +183,18 @@ def _in_temporary_folder(above: Sequence[bytes]) -> bool:
     return any(folder == each or folder.startswith(each + b"/") for each in TEMPORARY_FOLDERS)
 
 
-def _temporary(piece: bytes, *, gone: bool) -> tuple[Token, ...]:
-    """Return a piece of a temporary name without its random part."""
-    span = _random(piece, gone=gone)
+def _temporary(piece: bytes, lifetime: Lifetime, *, inside: bool) -> tuple[Token, ...]:
+    """Return a piece of a temporary name without its random part; inside: of a temporary folder."""
+    last = _LAST_NUMBER.search(piece) if lifetime.numbered else None
+    if last:
+        return (*piece[: last.start("number")], DIGIT, STAR)
+    span = _random(piece, gone=lifetime.gone, inside=inside)
     if span:
         return _worded(piece, span)
-    # pids and counters: of temp-7.rdb, pgsql_tmp15233.8, go-build2731821484
-    numbers = _DIGITS if gone and _CALLED_TEMPORARY.search(piece) else _LONG_NUMBER
+    # pids and counters: of temp-7.rdb, pgsql_tmp15233.8, /tmp/work.17, go-build2731821484
+    numbers = _LONG_NUMBER
+    if lifetime.gone:
+        numbers = _DIGITS if _CALLED_TEMPORARY.search(piece) else _SIGNED_NUMBER if inside else numbers
     tokens: list[Token] = []
     at = 0
     for match in numbers.finditer(piece):
@@ -178,17 +208,16 @@ def _worded(piece: bytes, span: tuple[int, int]) -> tuple[Token, ...]:
     return (*piece[:start], *((WORD,) * (end - start)), *piece[end:])
 
 
-def _random(piece: bytes, *, gone: bool) -> tuple[int, int] | None:
+def _random(piece: bytes, *, gone: bool, inside: bool) -> tuple[int, int] | None:
     whole = _WHOLE.match(piece)
     if whole and _mixed(whole[0].replace(b"_", b"")):
         return whole.span()
+    last = (_LAST_OF_TEMPORARY if inside else _LAST).search(piece)
+    span = last.span("random") if last and (gone or _DIGITS.search(last[0])) else None
     runs = [match.span() for match in _WORD_RUN.finditer(piece) if _mixed(match[0])]
-    if runs:
-        return runs[-1]
-    last = _LAST.search(piece)
-    if last and (gone or _DIGITS.search(last[0])):
-        return last.span("random")
-    return None
+    if not runs or (span and span[0] <= runs[-1][0] and runs[-1][1] <= span[1]):
+        return span
+    return runs[-1]
 
 
 def _mixed(run: bytes) -> bool:

@@ -8,6 +8,16 @@ from typing import Any
 
 _PATH = re.compile(r"^(?:/[a-zA-Z0-9_./*?+@{} -]*|ptrace\s*\([a-zA-Z]+\),(?:\s*#.*)?)$")
 _NAME = re.compile(r"^[a-zA-Z0-9_./-]+$")
+# in every profile: writing what is not a process's in /proc, and what no container may have
+_ALWAYS = (
+    "deny @{PROC}/* w",
+    "deny @{PROC}/sys/[^k]** w",
+    "deny @{PROC}/sys/kernel/[^s]** w",
+    *(
+        f"deny {path} rwklx"
+        for path in ("@{PROC}/{sysrq-trigger,mem,kmem,kcore}", "/sys/firmware/efi/efivars/**")
+    ),
+)
 
 
 class RefusedError(ValueError):
@@ -45,6 +55,7 @@ def installed(profile: dict[str, Any]) -> str:
         lines.append(f"capability {each},")
         if each == "sys_rawio":
             lines += ["mount,", "remount,", "umount,"]
+    lines += [f"{line}," for line in _ALWAYS]
     flags = ["attach_disconnected", "mediate_deleted", *([] if enforce else ["complain"])]
     body = "".join(f"  {line}\n" for line in lines)
     return f"include <tunables/global>\n\nprofile {name} flags=({','.join(flags)}) {{\n{body}}}\n"

@@ -81,6 +81,24 @@ def test_each_path_is_in_the_list_of_its_rights():
     assert profile.read_write == ("/a/lock", "/a/tool", "/var/db")
 
 
+def test_what_every_installed_profile_denies_is_said():
+    """Writing what is not a process's in /proc, and a few files at all; reading the rest is not."""
+    denied = [
+        "rw /proc/sys/net/core/somaxconn",
+        "w /proc/sysrq-trigger",
+        "r /sys/firmware/efi/efivars/Boot0000",
+    ]
+    allowed = [
+        "r /proc/sys/net/core/rmem_max",
+        "rw /proc/7/oom_score_adj",
+        "w /proc/sys/kernel/shmmax",
+        "r /proc/stat",
+    ]
+    warnings = profile_of(files("\n".join(denied + allowed))).warnings
+    said = {each.partition(":")[0] for each in warnings if "in every profile" in each}
+    assert said == {each.split()[1] for each in denied}
+
+
 def test_a_pattern_never_denies_what_another_path_needs():
     """A read-only pattern over a written path is taken apart; each path keeps what it had."""
     seen = "".join(f"r /etc/app/{n:02d}.conf\n" for n in range(20)) + "rw /etc/app/99.conf\n"

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from recorder.profiles.apparmor_rules import apparmor_rules
 from recorder.profiles.apparmor_text import glob_text, path_rule_text
-from recorder.profiles.path_part import RULES, Lifetime, part_of
+from recorder.profiles.path_part import RULES, Lifetime, numbered, part_of
 from recorder.profiles.path_tree import THRESHOLDS, Permission, Thresholds, UsedPath, path_rules
+from tests.unit.profiles.accessed import files
 from tests.unit.profiles.globs import regex_of
 
 READ, WRITE = Permission.READ, Permission.WRITE
 MADE, PASSING = Lifetime(made=True), Lifetime(made=True, gone=True)
+NUMBERED = Lifetime(made=True, gone=True, numbered=True)
 HEX8 = "[0-9a-f]" * 8
 NEVER = Thresholds({b"/": 0})
 
@@ -79,6 +82,20 @@ def test_what_is_never_the_same_twice(path, pattern):
         (b"/tmp/go-build2731821484", MADE, "/tmp/go-build[0-9]*"),
         (b"/tmp/app-7nzrqt", MADE, "/tmp/app-" + "[0-9A-Za-z_]" * 6),
         (b"/etc/x.abcdef", PASSING, "/etc/x." + "[0-9A-Za-z_]" * 6),
+        (b"/tmp/gbdsgtpf", PASSING, "/tmp/" + "[0-9A-Za-z_]" * 8),
+        (b"/dev/shm/qwerty", PASSING, "/dev/shm/" + "[0-9A-Za-z_]" * 6),
+        (b"/tmp/build-ab_cd_ef", PASSING, "/tmp/build-" + "[0-9A-Za-z_]" * 8),
+        (b"/tmp/build-abcdefgh.json", PASSING, "/tmp/build-" + "[0-9A-Za-z_]" * 8 + ".json"),
+        (b"/tmp/work.17", PASSING, "/tmp/work.[0-9]*"),
+        (b"/tmp/work-7.out", PASSING, "/tmp/work-[0-9]*.out"),
+        (b"/srv/stabcdef", PASSING, "/srv/st" + "[0-9A-Za-z_]" * 6),
+        (b"/data/pg_internal.init.17", NUMBERED, "/data/pg_internal.init.[0-9]*"),
+        (b"/tmp/gbdsgtpf", MADE, "/tmp/gbdsgtpf"),
+        (b"/tmp/in/gbdsgtpf", PASSING, "/tmp/in/gbdsgtpf"),
+        (b"/srv/gbdsgtpf", PASSING, "/srv/gbdsgtpf"),
+        (b"/tmp/lock", PASSING, "/tmp/lock"),
+        (b"/tmp/work.17", MADE, "/tmp/work.17"),
+        (b"/var/log/app.log.1", PASSING, "/var/log/app.log.1"),
         (b"/run/docker.pid", PASSING, "/run/docker.pid"),
         (b"/data/dump-7.rdb", PASSING, "/data/dump-7.rdb"),
         (b"/tmp/app-config", MADE, "/tmp/app-config"),
@@ -95,13 +112,13 @@ def test_temporary_names(path, lifetime, pattern):
 
 
 @pytest.mark.parametrize("template", ["tmp.XXXXXXXXXX", "app.XXXXXX", "app-XXXXXX", "ccXXXXXX", "sedXXXXXX"])
-def test_fresh_temporary_names_have_the_pattern_of_the_first(template):
-    """As mktemp makes them, and gone again: all have one pattern."""
+def test_the_pattern_of_a_temporary_name_has_all_fresh_ones(template):
+    """As mktemp makes them, and gone again: whichever was recorded."""
     command = ["mktemp", "-u", "-p", "/tmp", template]
     names = [subprocess.run(command, capture_output=True, check=True).stdout.strip() for _ in range(20)]
     names = [each for each in names if not each[-6:].isdigit()]  # that is the rule for numbers
-    (pattern,) = {text_of(each, PASSING) for each in names}
-    assert all(regex_of(pattern).fullmatch(name) for name in names)
+    patterns = {text_of(each, PASSING) for each in names}
+    assert all(regex_of(pattern).fullmatch(name) for pattern in patterns for name in names)
 
 
 def test_fresh_names_of_pythons_tempfile():
@@ -112,6 +129,48 @@ def test_fresh_names_of_pythons_tempfile():
             with tempfile.NamedTemporaryFile(suffix=suffix) as made:
                 patterns.add(text_of(b"/tmp/" + os.path.basename(made.name).encode(), MADE))
         assert len(patterns) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "app-", "pymp-"])
+def test_what_pythons_tempfile_makes_has_one_pattern_whatever_it_is_called(prefix):
+    """Random names that are words, or have an underscore in their midst, are no others."""
+    characters = "abcdefghijklmnopqrstuvwxyz0123456789_"
+    chosen = random.Random(7)
+    names = [prefix + "".join(chosen.choices(characters, k=8)) for _ in range(500)]
+    names = [
+        each for each in names if not re.search(r"(?<![0-9A-Za-z])[0-9]{6}", each)
+    ]  # the rule for numbers
+    patterns = {text_of(b"/tmp/" + each.encode(), PASSING) for each in [*names, prefix + "gbdsgtpf"]}
+    assert patterns == {"/tmp/" + prefix + "[0-9A-Za-z_]" * 8}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_it"),
+    [
+        (b"/d/state.17", b"/d/state", True),
+        (b"/d/.state-17", b"/d/state", True),
+        (b"/d/f.17/", b"/d/f/", True),
+        (b"/d/state.17", b"/e/state", False),
+        (b"/d/state17", b"/d/state", False),
+        (b"/d/state.17", b"/d/other", False),
+        (b"/d/log.1", b"/d/log.2", False),
+        (b"/d/state.new", b"/d/state", False),
+    ],
+)
+def test_what_is_renamed_to_itself_without_a_number(old, new, is_it):
+    """In its folder, the number at the end and behind a sign."""
+    assert numbered(old, new) is is_it
+
+
+def test_a_pid_in_the_name_of_what_is_renamed_is_a_number():
+    """Known from the rename itself."""
+    seen = files("cw /d/state.17\nR /d/state.17 /d/state\ncw /d/log.1\nR /d/log.1 /d/log.2\n")
+    assert texts(apparmor_rules([seen]).paths) == [
+        '"/d/log.1" rw,',
+        '"/d/log.2" w,',
+        '"/d/state" w,',
+        '"/d/state.[0-9]*" rw,',
+    ]
 
 
 def test_a_temporary_folder_is_one_for_all_that_is_in_it():
