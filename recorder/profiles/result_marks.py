@@ -22,6 +22,7 @@ __all__ = [
     "RECORDED_BY",
     "RECORDING_LABEL",
     "RECORDS",
+    "RULE_COVERAGE",
     "STATE",
     "STATE_FINAL",
     "STATE_RECORDING",
@@ -44,6 +45,8 @@ COMPLETED_BY: Final = f"{PREFIX}/completed-by"
 """The recording by which it was changed last where it stands."""
 ADDED: Final = f"{PREFIX}/added"
 """What it has that the one which it completes lacked, a line each; or how much of it there is."""
+RULE_COVERAGE: Final = f"{PREFIX}/rule-coverage"
+"""JSON: the same of rules of an AppArmorProfile, those that all records used left out."""
 
 RECORDED_BY: Final = f"{PREFIX}/recorded-by"
 OWNER: Final = "profile-recorder"

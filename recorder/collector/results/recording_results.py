@@ -21,13 +21,14 @@ from recorder.collector.results.recording_index import GroupState, RecordingInde
 from recorder.collector.results.recording_report import RecordingReport
 from recorder.collector.results.recording_status_of import Circumstances, Reported
 from recorder.collector.results.result_claim import key_of
-from recorder.collector.results.result_object import SERVED_KINDS
 from recorder.collector.results.result_summary import ResultSummary
 from recorder.collector.results.result_writer import Made, Writing, Written
 from recorder.collector.results.surroundings import Surroundings
+from recorder.collector.results.unable_nodes import unable_nodes
+from recorder.collector.served import is_served
 from recorder.collector.store.sighting import Sighting
 from recorder.collector.store.stored import StoredResult
-from recorder.model.recording import MergeStrategy, ProfileKind, Recording, RefusedRecording
+from recorder.model.recording import Means, MergeStrategy, ProfileKind, Recording, RefusedRecording
 from recorder.profiles.result_marks import STATE_FINAL, STATE_RECORDING
 
 __all__ = ["Fate", "RecordingResults"]
@@ -120,7 +121,7 @@ class RecordingResults:
         await self.load()
         now = self._around.clock()
         stirred = await self._index.refresh(self._around.store)
-        if self.recording.kind in SERVED_KINDS:
+        if is_served(self.recording):
             self._place(stirred)
             await self._ask_for_lost(now)
             for container, groups in self._due(now).items():
@@ -224,6 +225,7 @@ class RecordingResults:
             "ended": state.ended,
             "whole": whole,
             "merge": self.recording.merge.value,
+            "means": self.recording.means.value,
         }
 
         def is_final(draft: Draft) -> bool:
@@ -302,7 +304,8 @@ class RecordingResults:
                 continue
             if row.state == STATE_FINAL and key not in self._touched:
                 continue
-            before = replace(recording, kind=key.kind, merge=MergeStrategy(row.more["merge"]))
+            merge, means = row.more["merge"], row.more.get("means", recording.means)
+            before = replace(recording, kind=key.kind, merge=MergeStrategy(merge), means=Means(means))
             sightings = await self._reader.read(before, key.container, [group])
             for made in await self._reader.make(
                 before, sightings[group], final=lambda _: True, name=self._name
@@ -391,6 +394,9 @@ class RecordingResults:
             missing=len(self._index.missing),
             withheld=len(self._withheld),
             limit=around.policy.of_recording,
+            unable=unable_nodes(
+                self.recording, self._index.nodes.keys() or around.absence.here(), around.abilities
+            ),
             trouble=tuple(
                 (self._name(self._key(group)), each.trouble)
                 for group, each in self._progress.items()
