@@ -81,14 +81,15 @@ def completed_profile(units: Sequence[Record], name: str, base: AppArmorProfile 
     """Return what a profile lacks for containers, one record for each (of a pod: all of its runs).
 
     base: its object; None: there is none, or it cannot be read. A profile of denials alone is in complain
-    mode: enforced it would deny all that the other one allows. InvalidProfile if nothing can be added.
+    mode: enforced it would deny all that the other one allows. InvalidProfile if that would allow nothing,
+    or if that profile denied nothing to any of them.
     """
     before = base if base is not None else AppArmorProfile(name, complain=True)
     try:
         done = completed_apparmor(replace(before, name=name), *units)
     except InvalidRecord as error:
         raise InvalidProfile(str(error)) from error
-    if not done.added:
+    if not done.added and base is None:
         raise InvalidProfile(
             f"the profile {name} lacks nothing that can be added: {'; '.join(done.left_out[:5])}"
         )

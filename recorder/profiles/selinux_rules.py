@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from recorder.model.denial import SelinuxDenial, Text
+from recorder.model.denial import SelinuxDenial, Text, Verdict
 from recorder.model.errors import InvalidProfile
 from recorder.model.escape import escape
 from recorder.model.ledger import Ledger
@@ -42,6 +42,9 @@ REFUSED_PERMISSIONS: Final = frozenset(
     }
 )
 """With these an installer of SelinuxProfile objects refuses the whole profile."""
+
+_DENIED: Final = frozenset({Verdict.DENIED, Verdict.ALLOWED})
+"""Not what the policy allows and only reports (auditallow)."""
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 """A name of a class or a permission: a record may be another's, and rules are compiled."""
@@ -89,7 +92,9 @@ def selinux_rules(record: Record, domain: str = "") -> SelinuxRules:
     have, or of those that were permissive. InvalidProfile if there is none, or more than one.
     """
     seen = [key for observation in record.observations for key in observation.denials]
-    denials = [key.details for key in seen if isinstance(key.details, SelinuxDenial)]
+    denials = [
+        key.details for key in seen if key.verdict in _DENIED and isinstance(key.details, SelinuxDenial)
+    ]
     domain = domain or _domain(denials)
     allowed: dict[tuple[str, str], set[str]] = {}
     left_out: set[str] = set()
@@ -122,8 +127,10 @@ def selinux_rules(record: Record, domain: str = "") -> SelinuxRules:
     ledger = record.ledger
     if enforced:
         ledger = ledger.join(Ledger({"domain_enforcing": enforced}))
-    if "denials_full" in ledger.counts:
-        ledger = ledger.join(Ledger({"accesses_full": 1}))
+    # Notes for a record of calls; what is made of denials lacks something.
+    missed = sum(ledger.counts.get(name, 0) for name in ("denials_late", "denials_missed"))
+    full = ledger.counts.get("denials_full", 0)
+    ledger = ledger.join(Ledger({"accesses_full": full, "accesses_missed": missed}))
     return SelinuxRules(
         domain=domain,
         allowed={key: tuple(names) for key, names in allowed.items()},
@@ -170,8 +177,11 @@ def denied_domains(record: Record) -> dict[str, tuple[bool, int]]:
     found: dict[str, tuple[bool, int]] = {}
     for observation in record.observations:
         for key in observation.denials:
-            name = _type(key.details.source) if isinstance(key.details, SelinuxDenial) else None
-            if name is not None and isinstance(key.details, SelinuxDenial):
+            details = key.details
+            if key.verdict not in _DENIED or not isinstance(details, SelinuxDenial):
+                continue
+            name = _type(details.source)
+            if name is not None:
                 permissive, count = found.get(name, (False, 0))
-                found[name] = permissive or key.details.permissive, count + 1
+                found[name] = permissive or details.permissive, count + 1
     return found

@@ -92,7 +92,8 @@ def selinux_union(units: Sequence[Record]) -> SelinuxUnion:
 
 
 def _denials(record: Record) -> bool:
-    return any(key.module == "selinux" for each in record.observations for key in each.denials)
+    kept = (key for each in record.observations for key in each.denials)
+    return any(key.module == "selinux" and key.verdict in ("denied", "allowed") for key in kept)
 
 
 def _rules(record: Record) -> SelinuxRules | None:

@@ -10,6 +10,7 @@ from recorder.collector.results.drafts import Draft, Group, ResultKey, counts, g
 from recorder.collector.results.result_writer import Made, make
 from recorder.collector.store.sighting import Confirmation, Sighting
 from recorder.model.recording import ProfileKind, Recording
+from recorder.model.result import PublishedResult
 
 __all__ = ["GroupReader", "SightingStore"]
 
@@ -75,10 +76,12 @@ class GroupReader:
         *,
         final: Callable[[Draft], bool],
         name: Callable[[ResultKey], str],
+        existing: Mapping[str, PublishedResult],
     ) -> list[Made]:
         """Return the results that these sightings make, by key; a whole one before its partial ones.
 
-        final: whether a result's state is final; name: how it is called, as far as is known.
+        final: whether a result's state is final; name: how it is called, as far as is known; existing: by
+        name, the profiles that results complete.
         """
         ids = {each.observation.source: each.id for each in sightings}
 
@@ -91,6 +94,7 @@ class GroupReader:
                 final=final,
                 name=name,
                 version=self._version,
+                existing=existing,
             )
 
         of_calls = recording.kind is ProfileKind.SECCOMP

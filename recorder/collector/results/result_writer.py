@@ -20,8 +20,8 @@ from recorder.collector.store.stored import StoredResult
 from recorder.model.ledger import Ledger
 from recorder.model.record import Observation
 from recorder.model.recording import Recording
-from recorder.model.result import Application, Outcome, ResultObject
-from recorder.profiles.result_marks import STATE_FINAL, STATE_RECORDING
+from recorder.model.result import Application, Outcome, PublishedResult, ResultObject
+from recorder.profiles.result_marks import COMPLETES, STATE_FINAL, STATE_RECORDING
 
 __all__ = ["Made", "ResultStore", "ResultWriter", "Writing", "Written", "make"]
 
@@ -76,12 +76,15 @@ def make(
     final: Callable[[Draft], bool],
     name: Callable[[ResultKey], str],
     version: str,
+    existing: Mapping[str, PublishedResult],
 ) -> list[Made]:
     """Return the results that sightings make, sorted by key; pure, and long for thousands of sightings."""
     made = []
     for draft in drafts(recording, sightings, accept=accept, accesses=accesses):
         done = final(draft)
-        content, summary = drawn_result(recording, draft, name(draft.key), final=done, version=version)
+        content, summary = drawn_result(
+            recording, draft, name(draft.key), final=done, version=version, existing=existing
+        )
         digest = "" if isinstance(content, NotYet) else content_digest(content)
         made.append(Made(draft.key, content, digest, summary, done))
     return made
@@ -158,7 +161,9 @@ class ResultWriter:
     ) -> Writing:
         claim = Claim(row.name, row.uid, tuple(row.more.get("passed", ()))) if row and row.uid else None
         for _ in range(_ATTEMPTS):
-            claim = claim or await self._claims.claim(recording, made.key)
+            claim = claim or await self._claims.claim(
+                recording, made.key, content.annotations.get(COMPLETES, "")
+            )
             if claim is None:
                 return self._all_taken(recording, made.key, row)
             if claim.superseded:

@@ -25,9 +25,9 @@ LOSSES = {
     "agent_lost",
     "restart_without_state",
     "accesses_full",
+    "accesses_missed",
     "accesses_unwatched",
     "domain_enforcing",
-    "accesses_missed",
 }
 NOTES = {
     "ring_full",

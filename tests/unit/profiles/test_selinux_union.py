@@ -4,11 +4,12 @@ import dataclasses
 
 import pytest
 
+from recorder.model.denial import DenialKey
 from recorder.model.errors import InvalidProfile
 from recorder.model.ledger import Ledger
 from recorder.model.record import Provenance, Record
 from recorder.profiles.selinux_union import selinux_union
-from tests.unit.profiles.test_selinux import avc, record
+from tests.unit.profiles.test_selinux import ONCE, avc, record
 
 
 def unit(*denials, denials_by="seccomp sys_exit, selinux lsm", ledger=None):
@@ -133,3 +134,12 @@ def test_words_that_are_none_are_in_no_rule():
         "permission x)) (allow of class file: the kernel has no name for it",
     )
     assert found.rules.ledger.losses() == {"accesses_missed": 1}
+
+
+def test_what_the_policy_allows_and_reports_is_no_denial():
+    """auditallow: nothing was denied to that container."""
+    seen = unit(READS).observations[0]
+    audited = dataclasses.replace(seen, denials={DenialKey("audited", READS): ONCE})
+    found = selinux_union([unit(WRITES), Record((audited,))])
+    assert dict(found.rules.allowed) == {("tmp_t", "file"): ("write",)}
+    assert (found.silent, found.rules.ledger.verdict.complete) == (1, True)
