@@ -156,6 +156,7 @@ async def test_what_the_installer_refuses_is_listed_for_a_human(stage):
     assert "@self capability { setuid }" in said(stage, "r-app", "needs-a-human")
     partly = condition(stage, one, "PartlyExpressed")
     assert "@self capability { setuid }" in partly.message
+    assert "`recorder records NAME -f cil` has all of it" in partly.message
     assert "apparmor" not in partly.message
 
 

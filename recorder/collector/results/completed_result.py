@@ -27,6 +27,9 @@ _HINT: Final = (
 )
 
 
+_REMEDY: Final = (
+    f"The annotation {PREFIX}/warnings has all of it: look at each, and add by hand what is needed"
+)
 _MAX_REASON: Final = 512
 
 
@@ -57,8 +60,15 @@ class CompletedResult:
                 ResultSummary(0, 0, len(seen.records), ledger),
                 seen.worked,
             )
+        left = _not_added(done)
         summary = ResultSummary(
-            0, 0, len(seen.records), done.ledger.counts, rules=len(done.added), unsaid=_not_added(done)
+            0,
+            0,
+            len(seen.records),
+            done.ledger.counts,
+            rules=len(done.added),
+            unsaid=left,
+            remedy=_REMEDY if left else "",
         )
         return Drawn(_content(wanted, seen, done, problem), summary, seen.worked)
 

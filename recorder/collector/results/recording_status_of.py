@@ -310,10 +310,6 @@ _UNSAID: Final = (
     "The whole profile is given by `recorder records NAME -f apparmor-text`, and is to be loaded on the nodes"
     " by other means"
 )
-_REFUSED: Final = (
-    "The annotation recorder.x-k8s.io/needs-a-human has all of it: look at each, and install what is needed"
-    " on the nodes as a policy module of its own"
-)
 
 
 def _partly_expressed(results: Sequence[Reported]) -> Iterator[Condition]:
@@ -322,13 +318,12 @@ def _partly_expressed(results: Sequence[Reported]) -> Iterator[Condition]:
     if not partly:
         return
     told = [f"{each.name}: {', '.join(_listed(each.summary.unsaid))}" for each in partly]
-    selinux = any(each.key.kind is ProfileKind.SELINUX for each in partly)
-    remedy = _REFUSED if selinux else _UNSAID
+    remedies = sorted({each.summary.remedy or _UNSAID for each in partly})
     yield _condition(
         "PartlyExpressed",
         True,
         "NotExpressible",
-        f"{'; '.join(told[:_MAX_ITEMS])}. {remedy}",
+        f"{'; '.join(told[:_MAX_ITEMS])}. {'; '.join(remedies)}",
     )
 
 

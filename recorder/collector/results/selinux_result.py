@@ -20,6 +20,10 @@ _HINT: Final = (
     "its domain allows it all, or nothing is denied to it (cat /proc/self/attr/current there); to record it"
     " set seLinuxOptions.type: recording.process (deploy/selinux/recording.cil)"
 )
+_REMEDY: Final = (
+    "`recorder records NAME -f cil` has all of it: look at each, and install what is needed on the nodes as a"
+    " policy module"
+)
 
 
 class SelinuxResult:
@@ -43,7 +47,13 @@ class SelinuxResult:
             content = NotYet(str(error))
         count = sum(map(len, rules.installable.values()))
         summary = ResultSummary(
-            0, 0, len(seen.records), rules.ledger.counts, rules=count, unsaid=needs_a_human(rules)
+            0,
+            0,
+            len(seen.records),
+            rules.ledger.counts,
+            rules=count,
+            unsaid=needs_a_human(rules),
+            remedy=_REMEDY if rules.refused else "",
         )
         return Drawn(content, summary, seen.worked)
 
