@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -66,11 +67,18 @@ def profile(cluster: Scene, name: str, until: Callable[[Object], object] = bool)
 
 
 def paths(found: Object, field: str = "readOnlyPaths") -> list[str]:
-    return found["spec"]["abstract"].get("filesystem", {}).get(field, [])
+    return sorted(found["spec"]["abstract"].get("filesystem", {}).get(field, []))
 
 
 def without_state(found: Object) -> Object:
-    return {key: value for key, value in found["spec"].items() if key != "state"}
+    """Lists sorted: they are sets, in which the API server keeps what was there in front."""
+
+    def ordered(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: ordered(each) for key, each in value.items()}
+        return sorted(value) if isinstance(value, list) else value
+
+    return ordered({key: value for key, value in found["spec"].items() if key != "state"})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from recorder.collector.results.drafts import Draft, Group, ResultKey, counts, group_of
-from recorder.collector.results.result_writer import Made, make
+from recorder.collector.results.made_before import Made, MadeBefore
+from recorder.collector.results.result_writer import make
 from recorder.collector.store.sighting import Confirmation, Sighting
 from recorder.model.recording import ProfileKind, Recording
 from recorder.model.result import PublishedResult
@@ -39,10 +40,16 @@ class SightingStore(Protocol):
 
 
 class GroupReader:
-    """`accept`: whose sightings count; `version`: this program's, for the results."""
+    """`accept`: whose sightings count; `version`: this program's, for the results.
 
-    def __init__(self, store: SightingStore, accept: frozenset[Confirmation], version: str) -> None:
+    before: results that take long, as they were made last.
+    """
+
+    def __init__(
+        self, store: SightingStore, accept: frozenset[Confirmation], version: str, before: MadeBefore
+    ) -> None:
         self._store = store
+        self._before = before
         self._accept = accept
         self._version = version
 
@@ -85,6 +92,8 @@ class GroupReader:
         """
         ids = {each.observation.source: each.id for each in sightings}
 
+        of_calls = recording.kind is ProfileKind.SECCOMP
+
         def made() -> list[Made]:
             return make(
                 recording,
@@ -95,7 +104,8 @@ class GroupReader:
                 name=name,
                 version=self._version,
                 existing=existing,
+                # what is completed may have changed, though no container did
+                before=None if of_calls or existing else self._before,
             )
 
-        of_calls = recording.kind is ProfileKind.SECCOMP
         return made() if of_calls and len(sightings) <= _FEW else await asyncio.to_thread(made)

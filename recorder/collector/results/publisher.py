@@ -20,6 +20,7 @@ from recorder.collector.agents.node_abilities import NodeAbilities
 from recorder.collector.platform import Platform
 from recorder.collector.results.completed_objects import CompletedObjects
 from recorder.collector.results.confirmation import Confirmer, ConfirmingStore
+from recorder.collector.results.made_before import MadeBefore
 from recorder.collector.results.node_absence import NodeAbsence
 from recorder.collector.results.profile_update import ProfileUpdates
 from recorder.collector.results.publisher_figures import PublisherFigures
@@ -122,6 +123,7 @@ class Publisher:
             updates=ProfileUpdates(platform, claims.recorded_by),
             events=self._events,
             absence=NodeAbsence(connected),
+            before=MadeBefore(),
             policy=policy,
             version=version,
             clock=clock,

@@ -17,13 +17,14 @@ from recorder.collector.results.denial_summary import NO_DENIALS, DenialSort, De
 from recorder.collector.results.drafts import Draft, Group, ResultKey
 from recorder.collector.results.group_progress import GroupProgress
 from recorder.collector.results.group_reader import GroupReader
+from recorder.collector.results.made_before import Made
 from recorder.collector.results.recording_index import GroupState, RecordingIndex
 from recorder.collector.results.recording_report import RecordingReport
 from recorder.collector.results.recording_status_of import Circumstances, Reported
 from recorder.collector.results.recording_updates import RecordingUpdates
 from recorder.collector.results.result_claim import key_of
 from recorder.collector.results.result_summary import ResultSummary
-from recorder.collector.results.result_writer import Made, Writing, Written
+from recorder.collector.results.result_writer import Writing, Written
 from recorder.collector.results.surroundings import Surroundings
 from recorder.collector.results.unable_nodes import unable_nodes
 from recorder.collector.store.sighting import Sighting
@@ -58,7 +59,7 @@ class RecordingResults:
         self._rows: dict[ResultKey, StoredResult] = {}
         self._touched: set[ResultKey] = set()
         self._report = RecordingReport(recording, around.platform, around.policy)
-        self._reader = GroupReader(around.store, around.accept, around.version)
+        self._reader = GroupReader(around.store, around.accept, around.version, around.before)
         self._denial_events = DenialEvents(around.events)
         self._updates = RecordingUpdates(around.updates, around.events, around.policy.retry)
         self._begin_anew()

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from recorder.collector.platform import Platform
 from recorder.collector.results.drafts import Draft, ResultKey, drafts
+from recorder.collector.results.made_before import Made, MadeBefore
 from recorder.collector.results.recording_events import RecordingEvents
 from recorder.collector.results.result_claim import Claim, Claims, ClaimStore
 from recorder.collector.results.result_kind import NotYet
@@ -23,7 +24,7 @@ from recorder.model.recording import Recording
 from recorder.model.result import Application, Outcome, PublishedResult, ResultObject
 from recorder.profiles.result_marks import COMPLETES, STATE_FINAL, STATE_RECORDING
 
-__all__ = ["Made", "ResultStore", "ResultWriter", "Writing", "Written", "make"]
+__all__ = ["ResultStore", "ResultWriter", "Writing", "Written", "make"]
 
 # How often a name may be somebody else's by the time that it is used.
 _ATTEMPTS: Final = 3
@@ -35,17 +36,6 @@ class ResultStore(ClaimStore, Protocol):
 
     async def save_result(self, result: StoredResult) -> None:
         """Keep how it was written; StoreFull."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A result as it shall be, or why there is none. `final`: of its state."""
-
-    key: ResultKey
-    content: ResultObject | NotYet
-    digest: str
-    summary: ResultSummary
-    final: bool
 
 
 class Written(Enum):
@@ -77,16 +67,28 @@ def make(
     name: Callable[[ResultKey], str],
     version: str,
     existing: Mapping[str, PublishedResult],
+    before: MadeBefore | None = None,
 ) -> list[Made]:
-    """Return the results that sightings make, sorted by key; pure, and long for thousands of sightings."""
+    """Return the results that sightings make, sorted by key; pure, and long for thousands of sightings.
+
+    before: results that are taken again if their sightings are at the revisions that they were made of.
+    """
     made = []
+    sightings = list(sightings)
+    revisions = {each.observation.source: (each.id, each.revision) for each in sightings}
     for draft in drafts(recording, sightings, accept=accept, accesses=accesses):
-        done = final(draft)
-        content, summary = drawn_result(
-            recording, draft, name(draft.key), final=done, version=version, existing=existing
-        )
-        digest = "" if isinstance(content, NotYet) else content_digest(content)
-        made.append(Made(draft.key, content, digest, summary, done))
+        done, called = final(draft), name(draft.key)
+        of = recording, done, called, tuple(revisions[each.source] for each in draft.record.observations)
+        one = before.get(draft.key, of) if before else None
+        if one is None:
+            content, summary = drawn_result(
+                recording, draft, called, final=done, version=version, existing=existing
+            )
+            digest = "" if isinstance(content, NotYet) else content_digest(content)
+            one = Made(draft.key, content, digest, summary, done)
+            if before:
+                before.put(one, of)
+        made.append(one)
     return made
 
 

@@ -10,6 +10,7 @@ from recorder.collector.agents.node_abilities import NodeAbilities
 from recorder.collector.platform import Platform
 from recorder.collector.results.completed_objects import CompletedObjects
 from recorder.collector.results.group_reader import SightingStore
+from recorder.collector.results.made_before import MadeBefore
 from recorder.collector.results.node_absence import NodeAbsence
 from recorder.collector.results.profile_update import ProfileUpdates
 from recorder.collector.results.recording_events import RecordingEvents
@@ -49,6 +50,7 @@ class Surroundings:
     updates: ProfileUpdates
     events: RecordingEvents
     absence: NodeAbsence
+    before: MadeBefore
     policy: ResultPolicy
     version: str
     clock: Callable[[], float]

@@ -98,17 +98,15 @@ def parent(layout, recorder) -> Iterator[None]:
     yield
     recorder.backend.unwatch(identity)
     for target in recorder.backend.targets():
-        recorder.backend.drop(target)
-        recorder.backend.release(target)
+        recorder.release(target)
     layout.remove(BELOW)
 
 
 def _recorded(recorder):
     """Accesses of the only container that there was."""
     [target] = recorder.backend.targets()
-    seen = recorder.watch.read(target)
-    recorder.backend.drop(target)
-    recorder.backend.release(target)
+    seen = recorder.watch.read(target, final=True).accesses
+    recorder.release(target)
     return seen
 
 
