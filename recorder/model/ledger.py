@@ -154,7 +154,7 @@ CAUSES: Mapping[str, Cause] = _table(
         Cause(
             "accesses_missed",
             Severity.LOSS,
-            "some of SELinux's denials, of which its profile is made, were not seen: it may lack permissions",
+            "some of the denials of which a profile is made were not seen: it may lack permissions",
             "see the notes on denials in the record for why; ask for denials from the beginning, and record"
             " again",
         ),
@@ -219,7 +219,8 @@ CAUSES: Mapping[str, Cause] = _table(
             "denials_missed",
             Severity.NOTE,
             "the kernel said of a denial only that there was one, skipped the program that sees it, or its"
-            " record could not be read",
+            " record could not be read; or SELinux's cache, which hides what was reported before, was not"
+            " emptied",
             "see docs/denials.md for when that is; the audit log may have it",
         ),
         Cause(

@@ -48,6 +48,7 @@ _DENIED: Final = frozenset({Verdict.DENIED, Verdict.ALLOWED})
 _WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 """Names of classes and of permissions; what comes from another machine may be any text."""
 _TYPE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
+
 _Allowed = Mapping[tuple[str, str], tuple[str, ...]]
 
 

@@ -130,7 +130,7 @@ def test_words_that_are_none_are_in_no_rule():
     assert dict(found.rules.allowed) == {("etc_t", "file"): ("read",)}
     assert found.rules.left_out == (
         "of 1 of 2 containers no denial says all that a rule needs",
-        "permission \\x0a of class file: the kernel has no name for it",
+        "permission \\n of class file: the kernel has no name for it",
         "permission x)) (allow of class file: the kernel has no name for it",
     )
     assert found.rules.ledger.losses() == {"accesses_missed": 1}
