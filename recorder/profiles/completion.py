@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Generic, TypeVar
 
+from recorder.model.access import File
+from recorder.model.accesses import Accesses
 from recorder.model.errors import InvalidProfile, InvalidRecord
 from recorder.model.record import Outcome, Phase, Record
 from recorder.model.syscall import syscall_name
@@ -22,10 +24,13 @@ from recorder.profiles.selinux_rules import selinux_rules
 from recorder.profiles.selinux_yaml import SelinuxProfile, needs_a_human
 
 __all__ = ["Completion", "completed_apparmor", "completed_seccomp", "completed_selinux", "completed_text"]
-__all__ += ["text_profile"]
+__all__ += ["MAX_ADDED", "text_profile"]
 
 # Patterns for what is never the same twice, and no others: nothing is added that was not denied.
 _EXACT: Final = Thresholds({b"/": 0})
+
+MAX_ADDED: Final = 2_000
+"""Patterns for paths that are added to an object at a time."""
 
 _P = TypeVar("_P")
 
@@ -44,15 +49,20 @@ class Completion(Generic[_P]):
 
 
 def completed_apparmor(profile: AppArmorProfile, *records: Record) -> Completion[AppArmorProfile]:
-    """Return an object with what it denied. InvalidRecord if the records are of other profiles."""
+    """Return an object with what it denied. InvalidRecord if the records are of other profiles.
+
+    At most MAX_ADDED patterns for paths, in their order; `left_out` says how many more there are.
+    """
     rules, left_out = _denied(profile.name, *records)
     lists = _Lists(profile)
-    for rule in rules.paths:
+    for rule in rules.paths[:MAX_ADDED]:
         lists.add(rule)
+    if len(rules.paths) > MAX_ADDED:
+        left_out.add(f"{len(rules.paths) - MAX_ADDED} more paths: {MAX_ADDED} at most are added at a time")
     left_out |= lists.left_out | unsayable(rules)
     flags = _flags(rules)
     added = dict(lists.added)
-    parts = [apparmor_rules([denied_accesses(each, profile.name).accesses], _EXACT) for each in records]
+    parts = [apparmor_rules([_without_files(each, profile.name)], _EXACT) for each in records]
     for name, needed in flags.items():
         if needed and not getattr(profile, name):
             added[f"allow{name.capitalize()}: true"] = sum(_flags(each)[name] for each in parts)
@@ -72,6 +82,11 @@ def completed_apparmor(profile: AppArmorProfile, *records: Record) -> Completion
         capabilities=(*profile.capabilities, *missing),
     )
     return Completion(changed, tuple(added), tuple(sorted(left_out)), added)
+
+
+def _without_files(record: Record, profile: str) -> Accesses:
+    entries = denied_accesses(record, profile).accesses.entries
+    return Accesses({key: seen for key, seen in entries.items() if not isinstance(key.subject, File)})
 
 
 def _flags(rules: AppArmorRules) -> dict[str, bool]:
@@ -217,7 +232,16 @@ class _Lists:
     def __init__(self, profile: AppArmorProfile) -> None:
         self.added: dict[str, int] = {}  # with in how many records it was denied
         self.left_out: set[str] = set()
-        self._texts = {name: dict.fromkeys(getattr(profile, name)) for name in _FIELDS}
+        self._texts: dict[str, dict[str, Glob]] = {name: {} for name in _FIELDS}
+        self._wild: dict[tuple[str, str], Glob] = {}  # those of them that are patterns
+        for name in _FIELDS:
+            for text in getattr(profile, name):
+                self._put(name, text, plain_glob(text))
+
+    def _put(self, name: str, text: str, glob: Glob) -> None:
+        self._texts[name][text] = glob
+        if glob.wild:
+            self._wild[name, text] = glob
 
     def sorted(self, name: str) -> tuple[str, ...]:
         return tuple(sorted(self._texts[name]))
@@ -234,8 +258,9 @@ class _Lists:
         for name, denied in _DENIES.items():
             if text in self._texts[name] and needed & denied:
                 del self._texts[name][text]
+                self._wild.pop((name, text), None)
                 needed |= _ALLOWS[name] & (Permission.READ | Permission.WRITE)
-        by = [each for name, each in self._over(glob) if _DENIES.get(name, NOTHING) & needed]
+        by = [each for name, each, _ in self._over(text, glob) if _DENIES.get(name, NOTHING) & needed]
         if by:
             self.left_out.add(
                 f"{text}: {by[0]} denies it, and a denial wins; take that pattern apart, or move it to"
@@ -243,31 +268,37 @@ class _Lists:
             )
             return
         allowed = NOTHING
-        for name, each in self._over(glob):
-            if plain_glob(each).covers(glob):
+        for name, _, each in self._over(text, glob):
+            if each.covers(glob):
                 allowed |= _ALLOWS[name]
         missing = needed & ~allowed
         if not missing:
             self.left_out.add(f"{text}: is in the profile already")
-        for name in self._new(glob, missing, needed | allowed):
+        for name in self._new(text, glob, missing, needed | allowed):
             if text not in self._texts[name]:
-                self._texts[name][text] = None
+                self._put(name, text, glob)
                 self.added[f"{_FIELDS[name]}: {text}"] = rule.sources.bit_count()
 
-    def _over(self, glob: Glob) -> Iterator[tuple[str, str]]:
+    def _over(self, text: str, glob: Glob) -> Iterator[tuple[str, str, Glob]]:
         """Yield the paths of all lists that stand for some of the same names."""
-        for name, texts in self._texts.items():
-            for each in texts:
-                if plain_glob(each).overlaps(glob):
-                    yield name, each
+        if glob.wild:
+            for name, texts in self._texts.items():
+                yield from ((name, each, other) for each, other in texts.items() if other.overlaps(glob))
+            return
+        for name, texts in self._texts.items():  # of those that are no patterns only the same
+            if text in texts:
+                yield name, text, texts[text]
+        for (name, each), other in self._wild.items():
+            if other.overlaps(glob):
+                yield name, each, other
 
-    def _new(self, glob: Glob, missing: Permission, all_of_it: Permission) -> Iterator[str]:
+    def _new(self, text: str, glob: Glob, missing: Permission, all_of_it: Permission) -> Iterator[str]:
         if missing & Permission.EXECUTE:
             yield "executables"
         elif missing & Permission.MAP:
             yield "libraries"
         reads, writes = missing & Permission.READ, missing & _ALLOWS["write_only"]
-        shared = any(True for _ in self._over(glob))
+        shared = any(True for _ in self._over(text, glob))
         if reads and (writes or all_of_it & Permission.LOCK):
             yield "read_write"
         elif writes:

@@ -98,6 +98,8 @@ def completed_profile(units: Sequence[Record], name: str, base: AppArmorProfile 
         took_place = denying_profiles(each).get(name, (0, 0))[1]
         enforced += took_place
         ledger += denial_ledger(each, "apparmor", enforced=took_place)
+    if any(" more paths: " in sentence for sentence in done.left_out):
+        ledger += Ledger({"accesses_full": 1})
     return CompletedProfile(
         profile=done.profile,
         completes=name,

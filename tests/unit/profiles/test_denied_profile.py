@@ -11,6 +11,7 @@ from recorder.model.errors import InvalidProfile
 from recorder.model.record import Provenance, Record
 from recorder.profiles.apparmor_profile import AppArmorProfile
 from recorder.profiles.apparmor_yaml import to_object
+from recorder.profiles.completion import MAX_ADDED
 from recorder.profiles.denied_profile import (
     completed_profile,
     denying_profile,
@@ -110,3 +111,14 @@ def test_nothing_to_add_is_said_with_the_reason():
         completed_profile([unit(denial("setrlimit", "rlimits", "", limit=7))], "web", None)
     with pytest.raises(InvalidProfile, match="no denial"):
         completed_profile([unit()], "web", None)
+
+
+def test_a_flood_of_paths_is_cut_and_said():
+    """What 20 containers were denied on purpose: some is added, the rest is counted, and it is lossy."""
+    units = [
+        unit(*(denial("open", "file", "read", f"/srv/d{m}/x{n}y{m}z") for n in range(200))) for m in range(20)
+    ]
+    found = completed_profile(units, "web", None)
+    assert len(found.profile.read_only) == MAX_ADDED == 2000
+    assert found.left_out == ("2000 more paths: 2000 at most are added at a time",)
+    assert found.ledger.losses() == {"accesses_full": 1}
