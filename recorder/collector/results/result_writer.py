@@ -123,7 +123,8 @@ class ResultWriter:
         PlatformUnreachable and StoreFull: it can be called again, and will find what was done.
         """
         if isinstance(made.content, NotYet):
-            return Writing(Written.NOT_YET, row, made.content.reason)
+            written = Written.TROUBLE if made.content.stuck else Written.NOT_YET
+            return Writing(written, row, made.content.reason)
         if row and row.uid and row.digest == made.digest and not again:
             return Writing(Written.SAME, await self._noted(made, row))
         if row and deleted and await self._is_removed(row):
