@@ -59,7 +59,7 @@ class RecordingResults:
         self._rows: dict[ResultKey, StoredResult] = {}
         self._touched: set[ResultKey] = set()
         self._report = RecordingReport(recording, around.platform, around.policy)
-        self._reader = GroupReader(around.store, around.accept, around.version, around.before)
+        self._reader = GroupReader(around.store, around.accept, around.version, around.before, around.turn)
         self._denial_events = DenialEvents(around.events)
         self._updates = RecordingUpdates(around.updates, around.events, around.policy.retry)
         self._begin_anew()
