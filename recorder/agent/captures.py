@@ -12,7 +12,7 @@ from recorder.agent.access_parts import parts
 from recorder.agent.accesses import AccessReader
 from recorder.agent.budget import Use
 from recorder.agent.kept_accesses import KeptAccesses
-from recorder.agent.observation import boot_id, unrecorded
+from recorder.agent.observation import boot_id, unrecorded, without_accesses
 from recorder.agent.processes import Processes
 from recorder.agent.roots import MODES
 from recorder.agent.selection import (
@@ -164,6 +164,8 @@ class Capture:
     def keep(self, observation: Observation) -> None:
         """A final observation is its own."""
         source = observation.source
+        if not self.accesses:
+            observation = without_accesses(observation)
         missing = self._kept.keep(self, source, observation.accesses)
         ledger = observation.ledger + Ledger({"accesses_full": missing})
         observation = replace(observation, accesses=Accesses(), ledger=ledger)
@@ -428,6 +430,8 @@ class Captures:
 
         told: what it was, of running ones how far their logs go.
         """
+        if not capture.accesses:
+            return
         for source, identity, accesses in capture.ended_ones:
             if told.get(source) != ENDED:
                 yield from self._parts(source, identity, accesses, most)
@@ -455,7 +459,8 @@ class Captures:
             *map(self._tracker.observation, self._tracker.of(capture)),
             *map(self._processes.observation, self._processes.of(capture)),
         ]
-        record = capture.record(running, self._tracker.node)
+        shown = running if capture.accesses else map(without_accesses, running)
+        record = capture.record(shown, self._tracker.node)
         return pb.Snapshot(record=to_message(record), selected=len(running))
 
     def over(self, capture: Capture) -> bool:
@@ -485,8 +490,9 @@ class Captures:
             yield snapshot
         for tracked in self._tracker.of(capture):
             last = await self._tracker.last_observation(tracked)
-            for snapshot in self._parts(last.source, last.identity, last.accesses, most):
-                yield snapshot
+            if capture.accesses:
+                for snapshot in self._parts(last.source, last.identity, last.accesses, most):
+                    yield snapshot
             capture.keep(replace(last, accesses=Accesses()))
         for followed in self._processes.of(capture):
             capture.keep(await self._processes.last_observation(followed))

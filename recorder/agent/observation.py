@@ -13,6 +13,7 @@ from recorder import __version__
 from recorder.agent.accesses import Used
 from recorder.agent.denied import SECCOMP, Denied
 from recorder.kernel.backend import Reading
+from recorder.model.accesses import Accesses
 from recorder.model.kind import Kind
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
@@ -122,6 +123,13 @@ def _sources(reading: Reading, denied: Denied | None) -> tuple[str, ...]:
 def _without_denied(reading: Reading) -> Reading:
     calls = {key: numbers for key, numbers in reading.calls.items() if key.outcome != Outcome.DENIED}
     return replace(reading, calls=calls)
+
+
+def without_accesses(observation: Observation) -> Observation:
+    """For who did not ask for them: without them, and without what was lost of them."""
+    counts = observation.ledger.counts
+    kept = {cause: count for cause, count in counts.items() if not cause.startswith("accesses_")}
+    return replace(observation, accesses=Accesses(), ledger=Ledger(kept))
 
 
 def unrecorded(node: str, identity: Identity) -> Observation:

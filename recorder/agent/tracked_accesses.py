@@ -158,7 +158,8 @@ class TrackedAccesses:
         again = [each for each in known if each.accesses and each.access_unwatched]
         for each in needless:
             each.access_unwatched = True
-        await asyncio.to_thread(self._give_back, needless)
+        if needless:
+            await asyncio.to_thread(self._give_back, needless)
         for each in again:
             await asyncio.to_thread(self._reader.watch, each.target)
             each.access_unwatched = False

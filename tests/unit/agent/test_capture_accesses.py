@@ -40,6 +40,7 @@ class Core:
         self.tracked = Tracked(target, Subject("/app"), "exec", access_log=AccessLog())
         self.tracked.reading = Reading(target, 1, 0, False, True, False, {}, Ledger())
         self.all = dict([file(b"/last")])
+        self.lost: dict[str, int] = {}
 
     def use(self, entries) -> None:
         self.all |= entries
@@ -49,10 +50,11 @@ class Core:
         return iter([self.tracked])
 
     def observation(self, tracked):
-        return Observation(SOURCE, IDENTITY)
+        return Observation(SOURCE, IDENTITY, ledger=Ledger(self.lost))
 
     async def last_observation(self, tracked):
-        return Observation(SOURCE, IDENTITY, ended=True, accesses=Accesses(self.all))
+        ledger = Ledger(self.lost)
+        return Observation(SOURCE, IDENTITY, ended=True, accesses=Accesses(self.all), ledger=ledger)
 
     def leave(self, asker):
         pass
@@ -75,8 +77,8 @@ def captures(core, use):
     return Captures(core, nobody, index, None, use=use, save=None, most=1)
 
 
-def capture(most: int = 1000) -> Capture:
-    request = pb.CaptureRequest(kinds=[pb.KIND_ACCESSES])
+def capture(most: int = 1000, kinds=(pb.KIND_ACCESSES,)) -> Capture:
+    request = pb.CaptureRequest(kinds=kinds)
     return Capture(request, CgroupSelection("/app"), 0, "", "", kept=KeptAccesses(most))
 
 
@@ -131,6 +133,21 @@ def test_the_whole_stream_joined_is_the_record(captures, core):
     ended = {each.source: each for each in joined([*first, *last]).observations}
     assert ended[SOURCE] == Observation(SOURCE, IDENTITY, ended=True, accesses=Accesses(core.all))
     assert ended[GONE] == Observation(GONE, Identity("gone"), ended=True, accesses=Accesses(LONG))
+
+
+def test_who_did_not_ask_has_none(core, captures):
+    """Nor what was lost of them: that is no loss of its own."""
+    it = capture(kinds=[pb.KIND_SYSCALLS])
+    core.use(LONG)
+    core.lost = {"accesses_late": 1, "ring_full": 1}
+    it.keep(Observation(GONE, IDENTITY, ended=True, accesses=Accesses(LONG), ledger=Ledger(core.lost)))
+
+    async def run():
+        return [each async for each in captures.finish(it, {}, PART)]
+
+    found = [*captures.accesses(it, {}, PART), captures.snapshot(it), *asyncio.run(run())]
+    assert paths(found) == []
+    assert [dict(each.ledger.counts) for each in joined(found).observations] == [{"ring_full": 1}] * 2
 
 
 def test_what_finds_no_room_is_said(captures):
