@@ -167,6 +167,13 @@ def test_accesses_over_the_agents_death(agent, tmp_path, cgroup2):
         collector.wait_for(lambda each: any(one.ended for one in each.stored.values()), WAITING)
         fake.remove(pod)  # with which its capture ends
         record = read(stream)
+        agent.wait_for(lambda status: not status.uplink.unacknowledged, WAITING)
+        collector.send(plan())
+        agent.wait_for(lambda status: not status.attached, WAITING)
+        assert agent.used("accesses") == 0
+        assert list((agent.pins / "accesses" / "links").iterdir()) == []
+        assert agent.terminate(WAITING) == 0
+        assert agent.left() == []
     truth = {
         item
         for each in records
@@ -182,10 +189,3 @@ def test_accesses_over_the_agents_death(agent, tmp_path, cgroup2):
         assert observation.ledger.verdict.complete, observation.ledger
         assert differences(observation, truth, steps.marker) == ([], [])
     assert {b"/srv/one/moved", b"/srv/one/linked", b"/srv/two/"} <= {each[1] for each in truth}
-    agent.wait_for(lambda status: not status.uplink.unacknowledged, WAITING)
-    collector.send(plan())
-    agent.wait_for(lambda status: not status.attached, WAITING)
-    assert agent.used("accesses") == 0
-    assert list((agent.pins / "accesses" / "links").iterdir()) == []
-    assert agent.terminate(WAITING) == 0
-    assert agent.left() == []
