@@ -26,6 +26,7 @@ LOSSES = {
     "restart_without_state",
     "accesses_full",
     "accesses_late",
+    "accesses_missed",
     "accesses_unwatched",
     "domain_enforcing",
 }
