@@ -160,7 +160,7 @@ CAUSES: Mapping[str, Cause] = _table(
         Cause(
             "accesses_missed",
             Severity.LOSS,
-            "some of SELinux's denials, of which its profile is made, were not seen: it may lack permissions",
+            "some of the denials of which a profile is made were not seen: it may lack permissions",
             "see the notes on denials in the record for why; ask for denials from the beginning, and record"
             " again",
         ),
@@ -173,8 +173,9 @@ CAUSES: Mapping[str, Cause] = _table(
         Cause(
             "domain_enforcing",
             Severity.LOSS,
-            "SELinux enforced its policy meanwhile: what would have come after a denial is missing",
-            "set a permissive type in the pod (seLinuxOptions.type), and record again",
+            "SELinux or AppArmor refused something: what would have come after it is missing",
+            "set seLinuxOptions.type: recording.process (deploy/selinux/recording.cil) in the pod, or the"
+            " profile's mode to Complain",
         ),
         Cause(
             "ring_full",
