@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from recorder.model.denial import DenialKey
+from recorder.rpc.v1 import agent_pb2
 from tests.cluster.api_server import ApiServer
 from tests.cluster.client import Object
 from tests.cluster.kube import recording
@@ -176,3 +177,37 @@ def test_a_result_of_the_namespace_is_completed_where_it_stands(cluster, place):
     assert said(after, "completed-by") == f"{place}/r-{place}"
     assert said(after, "verdict") == said(made, "verdict")
     cluster.told(place, "ProfileUpdated")
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "other", "why"),
+    [
+        ("SelinuxProfile", "selinux", "apparmor", "it has no selinux"),
+        ("AppArmorProfile", "apparmor", "selinux", "it has no apparmor"),
+    ],
+)
+def test_nodes_without_the_module_are_named(cluster, place, kind, module, other, why):
+    """There is no empty profile; a container on another node then makes a lossy one."""
+    bare = cluster.agent("node-bare", modules=[agent_pb2.SecurityModule(name=other)])
+    able = cluster.agent("node-able", modules=[agent_pb2.SecurityModule(name=module)])
+    spec = {"kind": kind, "recorder": "Logs", "mergeStrategy": "Containers"}
+    cluster.client.create(recording(place, place, **spec))
+    there = cluster.container(
+        cluster.pod(place, "bare", node="node-bare"), denials_by=f"seccomp sys_exit, {other} lsm"
+    )
+    cluster.act(lambda: bare.see(there, "execve"))
+    status = cluster.status(
+        place, lambda each: condition(each, "Ready").get("reason") == "NodesUnable", place
+    )
+    assert f"node-bare ({why})" in condition(status, "Ready")["message"]
+    assert cluster.client.find(kind, f"{place}-web") is None
+    denied = (
+        avc("recording.process", "etc_t", "file", "read")
+        if module == "selinux"
+        else denial("open", "file", "read", "/etc/app.conf")
+    )
+    ran(cluster, able, place, module, denied, pod="able", node="node-able")
+    found = profile(cluster, kind, f"{place}-web", lambda each: said(each, "records") == "2")
+    assert said(found, "verdict") == "lossy: accesses_missed 1"
+    for each in (bare, able):
+        cluster.stop(each)

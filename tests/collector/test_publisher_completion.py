@@ -9,7 +9,7 @@ from recorder.model.denial import DenialKey
 from recorder.model.recording import Means, MergeStrategy, ProfileKind
 from recorder.profiles.apparmor_profile import AppArmorProfile
 from recorder.profiles.apparmor_yaml import to_object
-from tests.collector.platform import MANAGER, Held, recording
+from tests.collector.platform import EDITED, MANAGER, Held, recording
 from tests.collector.publishing import condition, content, seen, staged
 from tests.denials_given import counted
 from tests.unit.profiles.test_completion import denial
@@ -294,6 +294,12 @@ async def test_rules_that_a_person_edited_are_theirs(stage):
     assert read_only(stage, "web") == ["/etc/hosts"]
     told = condition(stage, one, "ProfileUpdated")
     assert (told.status, told.reason, "kubectl-edit" in told.message) == (False, "Edited", True)
+    writes = stage.platform.calls["apply"]
+    await stage.pass_(300)
+    assert stage.platform.calls["apply"] == writes
+    del held.fields[EDITED], held.owners[EDITED]  # a person gives it back
+    await stage.pass_(120)
+    assert read_only(stage, "web") == ["/etc/app.conf", "/etc/hosts"]
 
 
 @staged

@@ -25,8 +25,6 @@ _HINT: Final = (
     "its profile allows it all, or it has none (cat /proc/self/attr/apparmor/current there); set the pod's"
     " appArmorProfile.localhostProfile, and spec.mode of that profile to Complain"
 )
-
-
 _REMEDY: Final = (
     f"The annotation {PREFIX}/warnings has all of it: look at each, and add by hand what is needed"
 )

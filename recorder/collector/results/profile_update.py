@@ -24,7 +24,13 @@ from recorder.profiles import apparmor_yaml
 from recorder.profiles.annotations import PREFIX
 from recorder.profiles.apparmor_profile import AppArmorProfile
 from recorder.profiles.denied_profile import CompletedProfile, completed_profile, only_complained
-from recorder.profiles.result_marks import COMPLETED_BY, NAMESPACE_LABEL, PLATFORM_MARKS, RECORDING_LABEL
+from recorder.profiles.result_marks import (
+    COMPLETED_BY,
+    EDITED,
+    NAMESPACE_LABEL,
+    PLATFORM_MARKS,
+    RECORDING_LABEL,
+)
 
 __all__ = ["ProfileUpdates", "UpdateAnswer", "published_profile"]
 
@@ -98,14 +104,9 @@ class ProfileUpdates:
             return UpdateAnswer(False, "Refused", f"{name} is refused: {answer.message}")
         if answer.outcome is Outcome.TAKEN:
             return UpdateAnswer(False, "Changed", f"{name} was made anew by somebody meanwhile")
-        taken = [each for each in answer.edits if each.field == _ABSTRACT]
+        taken = [each.manager for each in answer.edits if each.field == _ABSTRACT]
         if taken:
-            return UpdateAnswer(
-                False,
-                "Edited",
-                f"{_ABSTRACT} of {name} was edited by {taken[0].manager}, and is left as it is: add to it by"
-                f" hand what the result to review has, or give it back (annotation {PREFIX}/edited)",
-            )
+            return _edited(name, taken[0])
         return UpdateAnswer(True, "Updated", f"{name}: added {'; '.join(done.added)}", done.added)
 
 
@@ -118,6 +119,25 @@ def published_profile(published: PublishedResult) -> AppArmorProfile:
         "spec": json.loads(json.dumps(dict(published.spec))),
     }
     return apparmor_yaml.from_object(value)
+
+
+def _edited(name: str, manager: str) -> UpdateAnswer:
+    return UpdateAnswer(
+        False,
+        "Edited",
+        f"{_ABSTRACT} of {name} was edited by {manager}, and is left as it is: add to it by hand what the"
+        f" result to review has, or give it back (annotation {EDITED})",
+    )
+
+
+def _editor(published: PublishedResult) -> str:
+    """Who took the rules over, as far as the object says; empty: nobody."""
+    try:
+        said = json.loads(published.annotations.get(EDITED, ""))
+    except ValueError:
+        return ""
+    manager = said.get(_ABSTRACT) if isinstance(said, dict) else None
+    return manager if isinstance(manager, str) else ""
 
 
 def _refusal(recording: Recording, published: PublishedResult | None) -> UpdateAnswer | None:
@@ -143,7 +163,8 @@ def _refusal(recording: Recording, published: PublishedResult | None) -> UpdateA
             f"{name} enforces: only what a profile allows in complain mode is added where it stands; set"
             " spec.mode to Complain, and record again",
         )
-    return None
+    editor = _editor(published)
+    return _edited(name, editor) if editor else None
 
 
 def _changed(recording: Recording, published: PublishedResult, profile: AppArmorProfile) -> ResultObject:

@@ -143,3 +143,9 @@ def test_what_the_policy_allows_and_reports_is_no_denial():
     found = selinux_union([unit(WRITES), Record((audited,))])
     assert dict(found.rules.allowed) == {("tmp_t", "file"): ("write",)}
     assert (found.silent, found.rules.ledger.verdict.complete) == (1, True)
+
+
+def test_what_was_lost_of_accesses_is_anothers():
+    """One container's record is shared by recordings: these did not ask for accesses."""
+    lost = {"accesses_full": 3, "accesses_unwatched": 1, "attached_late": 1}
+    assert selinux_union([unit(READS, ledger=lost)]).rules.ledger.losses() == {"attached_late": 1}
