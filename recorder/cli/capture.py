@@ -12,6 +12,7 @@ from recorder.cli.each import base_of, check_each, emit_each
 from recorder.cli.escape import escape
 from recorder.cli.output import STDOUT
 from recorder.cli.result import add_options, check_options, emit
+from recorder.cli.seconds import check_seconds
 from recorder.cli.selection import Selection, add_selection, selection
 from recorder.cli.signals import Ending
 from recorder.cli.status import DONE
@@ -94,11 +95,7 @@ def _check(options: argparse.Namespace) -> Selection:
         check_each(options.each)
     if Kind.ACCESSES in (options.kinds or ()) and chosen.by == "pid":
         raise UsageError("--pid is not for --kind accesses: they are seen by cgroup alone")
-    for option in ("duration", "reconnect_for"):
-        seconds = getattr(options, option)
-        if seconds is not None and not 0 < seconds < 1e9:
-            name = option.replace("_", "-")
-            raise UsageError(f"--{name}: {seconds} is not a number of seconds above 0")
+    check_seconds(options, "duration", "reconnect_for")
     resolve_base(options.base)
     return chosen
 
