@@ -152,6 +152,12 @@ CAUSES: Mapping[str, Cause] = _table(
             "see whether the patterns for folders cover the rest, or record parts of its work by themselves",
         ),
         Cause(
+            "accesses_late",
+            Severity.LOSS,
+            "accesses were asked for after the recording had begun: what was used until then is missing",
+            "ask for accesses from the beginning: before the workload starts",
+        ),
+        Cause(
             "accesses_missed",
             Severity.LOSS,
             "some of the denials of which a profile is made were not seen: it may lack permissions",
@@ -226,7 +232,7 @@ CAUSES: Mapping[str, Cause] = _table(
         Cause(
             "secret_replaced",
             Severity.NOTE,
-            "parts of paths in denials looked like secrets, and stand as {secret} in the record",
+            "parts of paths looked like secrets, and stand as {secret} in the record",
             "none is needed; --raw-paths keeps them",
         ),
     )
