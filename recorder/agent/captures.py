@@ -42,6 +42,9 @@ __all__ = ["Capture", "Captures"]
 
 _LOG = logging.getLogger(__name__)
 
+NO_ACCESSES = FieldError(
+    "kinds", "has KIND_ACCESSES, and this agent does not look for accesses", "ask for other kinds alone"
+)
 NO_DENIALS = FieldError(
     "kinds", "has KIND_DENIALS, and this agent does not look for denials", 'set its agent.denials to "auto"'
 )
@@ -104,6 +107,15 @@ class Capture:
     def wants_denials(self, subject: Subject) -> bool:
         """Of all that it has, or of nothing."""
         return self.denials
+
+    @property
+    def accesses(self) -> bool:
+        """Whether its client asks for them."""
+        return pb.KIND_ACCESSES in self.request.kinds
+
+    def wants_accesses(self, subject: Subject) -> bool:
+        """Of all that it has, or of nothing."""
+        return self.accesses
 
     def wants(self, subject: Subject) -> bool:
         """As the selection's."""
@@ -228,6 +240,8 @@ class Captures:
         """A new capture, or the one of that name: then True. Raises RecorderError."""
         if pb.KIND_DENIALS in request.kinds and not self._denials:
             raise InvalidFields([NO_DENIALS])
+        if pb.KIND_ACCESSES in request.kinds:
+            raise InvalidFields([NO_ACCESSES])
         capture_id = _id(request, access)
         known = self._captures.get(capture_id) if capture_id else None
         if known:

@@ -13,6 +13,7 @@ import grpc
 
 from recorder import __version__
 from recorder.agent import denials, privileges
+from recorder.agent.abilities import Abilities
 from recorder.agent.budget import Budget, Use, bounds_of, denial_bounds_of, task_bounds_of
 from recorder.agent.capture_stream import CaptureStreams
 from recorder.agent.captures import Captures
@@ -78,6 +79,7 @@ class NodeAgent:
             raw_paths=agent.raw_paths,
         )
         self._denials.prepare()
+        self._abilities = Abilities(self._denials if settings.denials else None)
         # Before anything makes a thread: each has its own.
         missing = privileges.drop(privileges.needed(self._denials.source))
         if missing:
@@ -132,6 +134,7 @@ class NodeAgent:
             loader=self._backend.loader,
             streams=streams,
             uplink=self._uplink_status,
+            abilities=self._abilities,
         )
         self._roles = Roles.parse({name: _role(each) for name, each in settings.roles.items()})
         self._service = AgentService(self._captures, streams, self._status, self._index, self._roles)
@@ -394,10 +397,12 @@ class NodeAgent:
             kernel_release=os.uname().release,
             machine=os.uname().machine,
             loader=self._backend.loader,
-            kinds=[agent_pb2.KIND_SYSCALLS, *([agent_pb2.KIND_DENIALS] if self.settings.denials else [])],
+            kinds=self._abilities.kinds,
             bounds=[each.to_message() for each in self._use.bounds()],
             runtimes=self._status.runtimes(),
             plan_revision=self._reports.plan.revision,
+            problems=self._abilities.problems,
+            modules=self._abilities.modules,
         )
 
     # --- serving

@@ -15,14 +15,20 @@ from recorder.rpc.v1 import collector_pb2 as pb
 __all__ = ["Plan", "PlannedRecording", "plan_of"]
 
 
-_KINDS = (agent_pb2.KIND_UNSPECIFIED, agent_pb2.KIND_SYSCALLS, agent_pb2.KIND_DENIALS)
+_KINDS = (
+    agent_pb2.KIND_UNSPECIFIED,
+    agent_pb2.KIND_SYSCALLS,
+    agent_pb2.KIND_DENIALS,
+    agent_pb2.KIND_ACCESSES,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRecording:
     """One recording: containers of a Kubernetes namespace, or (empty) those outside of Kubernetes.
 
-    containers: names; empty: all. denials: what is denied to them is asked for as well.
+    containers: names; empty: all. denials, accesses: what is denied to them, and what they use, is asked
+    for as well.
     """
 
     id: str
@@ -30,6 +36,7 @@ class PlannedRecording:
     selector: LabelSelector | None
     containers: frozenset[str] = frozenset()
     denials: bool = False
+    accesses: bool = False
 
     def wants(self, container: Container) -> bool:
         """Whether the container, as it was when it was made, belongs to the recording."""
@@ -60,6 +67,15 @@ class Plan:
         """Whether one that wants it asks for denials."""
         return any(each.denials and each.wants(container) for each in self.recordings)
 
+    @property
+    def accesses(self) -> bool:
+        """Whether one of them asks for accesses."""
+        return any(each.accesses for each in self.recordings)
+
+    def wants_accesses(self, container: Container) -> bool:
+        """Whether one that wants it asks for accesses."""
+        return any(each.accesses and each.wants(container) for each in self.recordings)
+
     def may_want(self, *, of_pod: bool) -> bool:
         """Whether a container of which nothing else is known may be wanted."""
         return any(bool(each.namespace) == of_pod for each in self.recordings)
@@ -85,6 +101,7 @@ def _recording(message: pb.PlannedRecording) -> PlannedRecording:
         _selector(message.selector) if message.HasField("selector") else None,
         frozenset(message.containers),
         agent_pb2.KIND_DENIALS in message.kinds,
+        agent_pb2.KIND_ACCESSES in message.kinds,
     )
 
 
@@ -105,7 +122,7 @@ def _problems(message: pb.Plan) -> Iterator[FieldError]:
         unknown = [kind for kind in each.kinds if kind not in _KINDS]
         if unknown:
             yield FieldError(
-                f"{at}.kinds", f"has {unknown[0]}", "this agent records system calls and denials"
+                f"{at}.kinds", f"has {unknown[0]}", "this agent records system calls, denials and accesses"
             )
         if each.HasField("selector"):
             for problem in _selector(each.selector).problems(f"{at}.selector"):

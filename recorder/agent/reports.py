@@ -75,6 +75,15 @@ class Reports:
         """By its recordings; of one that nobody knows any more, if any asks for them."""
         return self.plan.wants_denials(subject.container) if subject.container else self.plan.denials
 
+    @property
+    def accesses(self) -> bool:
+        """Whether one of the plan's recordings asks for them."""
+        return self.plan.accesses
+
+    def wants_accesses(self, subject: Subject) -> bool:
+        """As wants_denials."""
+        return self.plan.wants_accesses(subject.container) if subject.container else self.plan.accesses
+
     def wants(self, subject: Subject) -> bool:
         """By what the runtime says of a container; one that nobody knows any more may have been wanted."""
         if subject.container:

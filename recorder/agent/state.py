@@ -60,7 +60,8 @@ class TargetState:
 
     late: tasks were in it before its recording began. base: the global ledger as it was
     then. recordings, captures: ids. denials: they were asked for; denials_late: after it
-    had begun; denials_missed: how many were lost of nobody knows whom when it began.
+    had begun; denials_missed: how many were lost of nobody knows whom when it began. accesses: they
+    were asked for.
     """
 
     target: Target
@@ -73,6 +74,7 @@ class TargetState:
     denials: bool = False
     denials_late: bool = False
     denials_missed: int = 0
+    accesses: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,7 @@ def _to_target(each: TargetState) -> pb.TargetState:
         denials=each.denials,
         denials_late=each.denials_late,
         denials_missed=each.denials_missed,
+        accesses=each.accesses,
     )
 
 
@@ -248,4 +251,5 @@ def _of_target(message: pb.TargetState) -> TargetState:
         denials=message.denials,
         denials_late=message.denials_late,
         denials_missed=message.denials_missed,
+        accesses=message.accesses,
     )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from recorder import __version__
+from recorder.agent.abilities import Abilities
 from recorder.agent.budget import Use
 from recorder.agent.capture_stream import CaptureStreams
 from recorder.agent.captures import Captures
@@ -40,6 +41,7 @@ class Status:
         loader: str,
         streams: CaptureStreams,
         uplink: Callable[[], pb.UplinkStatus],
+        abilities: Abilities,
     ) -> None:
         self.calls: Calls | None = None
         """Of the server, once there is one."""
@@ -53,6 +55,7 @@ class Status:
         self._node = node
         self._loader = loader
         self._uplink = uplink
+        self._abilities = abilities
 
     def response(self) -> pb.GetStatusResponse:
         """All of it."""
@@ -83,6 +86,9 @@ class Status:
             plan=pb.PlanStatus(revision=plan.revision, recordings=len(plan.recordings)),
             runtimes=self.runtimes(),
             uplink=uplink,
+            kinds=self._abilities.kinds,
+            problems=self._abilities.problems,
+            modules=self._abilities.modules,
         )
 
     def snapshot(self) -> Snapshot:

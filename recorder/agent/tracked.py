@@ -55,7 +55,7 @@ class Asker(Protocol):
 
     durable: what it is owed outlives the agent. capture_id: of such a capture, else empty.
     open: containers that are to come may be its. units: names of systemd units that are to come.
-    denials: what is denied to some of its own is asked for as well.
+    denials, accesses: what is denied to some of its own, or what they use, is asked for as well.
     """
 
     @property
@@ -73,8 +73,14 @@ class Asker(Protocol):
     @property
     def denials(self) -> bool: ...
 
+    @property
+    def accesses(self) -> bool: ...
+
     def wants_denials(self, subject: Subject) -> bool:
         """Whether what is denied to this one of its own is asked for."""
+
+    def wants_accesses(self, subject: Subject) -> bool:
+        """Whether what this one of its own uses is asked for."""
 
     def wants(self, subject: Subject) -> bool:
         """Whether it is one of its own, by what is known now."""
@@ -99,7 +105,7 @@ class Tracked:
     late: tasks were in it before its recording began; base: the ledger of the kernel side as a
     whole at its begin; identified: it is known whose it is, or that nobody knows; denials:
     somebody asked for what is denied to it; denials_late: after it had begun; denials_missed: how
-    many were lost of nobody knows whom when it began.
+    many were lost of nobody knows whom when it began; accesses: somebody asked for what it uses.
     """
 
     target: Target
@@ -119,6 +125,7 @@ class Tracked:
     denials: bool = False
     denials_late: bool = False
     denials_missed: int = 0
+    accesses: bool = False
 
     @property
     def key(self) -> tuple[int, int]:

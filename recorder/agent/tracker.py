@@ -208,6 +208,7 @@ class Tracker:
                         denials=each.denials,
                         denials_late=each.denials_late,
                         denials_missed=each.denials_missed,
+                        accesses=each.accesses,
                     )
                 )
         return tuple(states)
@@ -295,10 +296,14 @@ class Tracker:
 
     def _give(self, tracked: Tracked, asker: Asker | None) -> Tracked:
         if asker:
-            tracked.askers.add(asker)
-            self._want_denials(tracked, asker)
-            asker.touched(tracked)
+            self._take_on(tracked, asker)
         return tracked
+
+    def _take_on(self, tracked: Tracked, asker: Asker) -> None:
+        tracked.askers.add(asker)
+        self._want_denials(tracked, asker)
+        self._want_accesses(tracked, asker)
+        asker.touched(tracked)
 
     def _want_denials(self, tracked: Tracked, asker: Asker) -> None:
         """From the first asker that wants them on."""
@@ -310,6 +315,12 @@ class Tracker:
         tracked.changed()
         for each in tracked.askers:
             each.touched(tracked)
+
+    def _want_accesses(self, tracked: Tracked, asker: Asker) -> None:
+        """From the first asker that wants them on."""
+        if not tracked.accesses and asker.wants_accesses(tracked.subject):
+            tracked.accesses = True
+            tracked.changed()
 
     def _meet(self, identity: int) -> Tracked | None:
         """The slot that the kernel side made for a cgroup, if the event of that was not read yet."""
@@ -394,6 +405,7 @@ class Tracker:
                 tracked.late = tracked.late or state.late
                 tracked.denials, tracked.denials_late = state.denials, state.denials_late
                 tracked.denials_missed = state.denials_missed
+                tracked.accesses = state.accesses
                 self._recall(tracked, state)
             self._enter(tracked)
             if state is None and everything.counts:
@@ -511,9 +523,7 @@ class Tracker:
             return
         for asker in askers or self._askers:
             if asker not in tracked.askers and asker.wants(tracked.subject):
-                tracked.askers.add(asker)
-                self._want_denials(tracked, asker)
-                asker.touched(tracked)
+                self._take_on(tracked, asker)
 
     def _settle(self, tracked: Tracked) -> None:
         """Hand on what has ended, give back what nobody asked for."""
@@ -644,6 +654,7 @@ class Tracker:
             "attached_late": int(tracked.late or reading.late),
             "identity_unknown": int(tracked.identified and tracked.unknown),
             "denials_late": int(tracked.denials and tracked.denials_late),
+            "accesses_unwatched": int(tracked.accesses),
         }
         container = tracked.subject.container
         return observe(

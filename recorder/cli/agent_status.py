@@ -59,6 +59,10 @@ def lines_of(status: pb.GetStatusResponse) -> Iterator[str]:
     yield f"recorder: {escape(status.recorder_version)}, loader {escape(status.loader) or '-'}"
     yield f"kernel: {escape(status.kernel_release)} {escape(status.machine)}"
     yield f"attached: {'yes' if status.attached else 'no, nothing is recorded'}"
+    yield f"records: {', '.join(map(_kind, status.kinds)) or '-'}"
+    for each in status.problems:
+        yield f"records no {_kind(each.kind)}: {escape(each.problem.partition(chr(10))[0])}"
+    yield f"security modules: {', '.join(map(_module, status.modules)) or '-'}"
     plan = status.plan
     yield f"plan: {plan.recordings} recordings, revision {escape(plan.revision) or '-'}"
     uplink = status.uplink
@@ -72,6 +76,19 @@ def lines_of(status: pb.GetStatusResponse) -> Iterator[str]:
     )
     if uplink.HasField("certificate_ends"):
         yield f"certificate: {_certificate(uplink)}"
+
+
+def _kind(kind: pb.Kind) -> str:
+    from recorder.rpc.v1 import agent_pb2
+
+    known = agent_pb2.Kind.values()
+    return agent_pb2.Kind.Name(kind).removeprefix("KIND_").lower() if kind in known else str(kind)
+
+
+def _module(module: pb.SecurityModule) -> str:
+    from recorder.cli.escape import escape
+
+    return f"{escape(module.name)}{f' ({escape(module.mode)})' if module.mode else ''}"
 
 
 def _certificate(uplink: pb.UplinkStatus) -> str:

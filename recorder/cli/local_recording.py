@@ -67,6 +67,7 @@ class LocalRecording:
     durable = False
     capture_id = ""
     units: frozenset[str] = frozenset()
+    accesses = False  # the last reading of its backend has them
 
     def __init__(
         self,
@@ -112,6 +113,10 @@ class LocalRecording:
     def wants_denials(self, subject: Subject) -> bool:
         """Of all that it has, or of nothing."""
         return self.denials
+
+    def wants_accesses(self, subject: Subject) -> bool:
+        """As `accesses`."""
+        return self.accesses
 
     def recordings(self, subject: Subject) -> tuple[str, ...]:
         """None: it is no plan."""

@@ -152,6 +152,12 @@ CAUSES: Mapping[str, Cause] = _table(
             "see whether the patterns for folders cover the rest, or record parts of its work by themselves",
         ),
         Cause(
+            "accesses_unwatched",
+            Severity.LOSS,
+            "accesses were asked for, and nobody could see them: the record has none",
+            "see recorder status on that node for the reason, or the agent's log",
+        ),
+        Cause(
             "domain_enforcing",
             Severity.LOSS,
             "SELinux enforced its policy meanwhile: what would have come after a denial is missing",

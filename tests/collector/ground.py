@@ -222,10 +222,12 @@ class RawAgent:
         return refused
 
     async def ended(self) -> tuple[grpc.StatusCode, str]:
-        """How the collector ended the stream."""
+        """How the collector ended the stream; what it said before is read, without which gRPC has no end."""
         async with asyncio.timeout(WAIT):
-            code = await self.call.code()
-            return code, await self.call.details()
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                while await self.call.read() is not grpc.aio.EOF:
+                    pass
+            return await self.call.code(), await self.call.details()
 
 
 def container(number: int, namespace: str = "ns", name: str = "app", pod: str = "") -> Identity:

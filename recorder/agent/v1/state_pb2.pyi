@@ -50,7 +50,7 @@ class FollowedState(_message.Message):
     def __init__(self, slot: _Optional[int] = ..., generation: _Optional[int] = ..., cgroup_id: _Optional[int] = ..., identity: _Optional[_Union[_record_pb2.Identity, _Mapping]] = ..., base: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ...) -> None: ...
 
 class TargetState(_message.Message):
-    __slots__ = ("source", "slot", "generation", "late", "base", "identity", "recordings", "captures", "denials", "denials_late", "denials_missed")
+    __slots__ = ("source", "slot", "generation", "late", "base", "identity", "recordings", "captures", "denials", "denials_late", "denials_missed", "accesses")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     SLOT_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,7 @@ class TargetState(_message.Message):
     DENIALS_FIELD_NUMBER: _ClassVar[int]
     DENIALS_LATE_FIELD_NUMBER: _ClassVar[int]
     DENIALS_MISSED_FIELD_NUMBER: _ClassVar[int]
+    ACCESSES_FIELD_NUMBER: _ClassVar[int]
     source: _record_pb2.Source
     slot: int
     generation: int
@@ -73,7 +74,8 @@ class TargetState(_message.Message):
     denials: bool
     denials_late: bool
     denials_missed: int
-    def __init__(self, source: _Optional[_Union[_record_pb2.Source, _Mapping]] = ..., slot: _Optional[int] = ..., generation: _Optional[int] = ..., late: _Optional[bool] = ..., base: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ..., identity: _Optional[_Union[_record_pb2.Identity, _Mapping]] = ..., recordings: _Optional[_Iterable[str]] = ..., captures: _Optional[_Iterable[str]] = ..., denials: _Optional[bool] = ..., denials_late: _Optional[bool] = ..., denials_missed: _Optional[int] = ...) -> None: ...
+    accesses: bool
+    def __init__(self, source: _Optional[_Union[_record_pb2.Source, _Mapping]] = ..., slot: _Optional[int] = ..., generation: _Optional[int] = ..., late: _Optional[bool] = ..., base: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ..., identity: _Optional[_Union[_record_pb2.Identity, _Mapping]] = ..., recordings: _Optional[_Iterable[str]] = ..., captures: _Optional[_Iterable[str]] = ..., denials: _Optional[bool] = ..., denials_late: _Optional[bool] = ..., denials_missed: _Optional[int] = ..., accesses: _Optional[bool] = ...) -> None: ...
 
 class SpoolEntry(_message.Message):
     __slots__ = ("observation", "recordings", "captures")

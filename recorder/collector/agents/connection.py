@@ -32,12 +32,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBounds:
-    """message_bytes: of one from an agent that is looked at. The seconds are for hello, and for a write."""
+    """message_bytes: of one from an agent that is looked at. The seconds are for hello, and for a write.
+
+    Both are long: thousands connect at once after a restart, and what is late then is this side.
+    """
 
     message_bytes: int = 256 << 10
     window: int = 64
-    hello_seconds: float = 30.0  # thousands connect at once after a restart
-    write_seconds: float = 10.0
+    hello_seconds: float = 30.0
+    write_seconds: float = 30.0
 
 
 class Surroundings(Protocol):
@@ -160,48 +163,47 @@ class Connection:
             data = await self._context.read()
             if data is grpc.aio.EOF:
                 return
-            await self._take(data)
-            del data  # an idle stream holds no message
+            size = len(data)
+            # before it is looked at: while thousands report at once, each waits for its turn at no cost
+            await self._shared.ingest.room(size)
+            pending = None
+            try:
+                pending = self._pending(data)
+            finally:
+                if pending is None:
+                    self._shared.ingest.drop(size)
+            if pending:
+                self._shared.ingest.put(pending)
+            del data, pending  # an idle stream holds no message
 
-    async def _take(self, data: bytes) -> None:
+    def _pending(self, data: bytes) -> Pending | None:
+        """What is to be stored of a message; None: nothing, and its sender knows why."""
         message = _message(data)
         kind = message.WhichOneof("message")
         if kind == "hello":
             raise InvalidRequest("a stream has one hello, its first message")
         if kind is None:
-            return  # a newer agent's, which cannot expect an answer
+            return None  # a newer agent's, which cannot expect an answer
         report, size = message.report, len(data)
-        del data
         if report.sequence <= self._last:
             raise InvalidRequest(f"report {report.sequence} comes after report {self._last}; sequences rise")
         self._last = report.sequence
         self._under_way += 1
-        figures = self._shared.figures
-        figures.reports += 1
-        figures.report_bytes += size
-        if size > self._shared.bounds.message_bytes:
-            text = f"the report has {size} bytes; at most {self._shared.bounds.message_bytes} are taken"
-            self.acknowledge(report.sequence, Refusal(Reason.TOO_LARGE, text))
-            return
-        await self._shared.ingest.room(size)
-        self._admit(report, size)
-
-    def _admit(self, report: pb.Report, size: int) -> None:
-        """Either it is the ingest's with its room, or refused."""
         shared = self._shared
-        try:
-            found, others = checked(report, self.node, shared.namespaces)
-        except BaseException:
-            shared.ingest.drop(size)
-            raise
+        shared.figures.reports += 1
+        shared.figures.report_bytes += size
+        if size > shared.bounds.message_bytes:
+            text = f"the report has {size} bytes; at most {shared.bounds.message_bytes} are taken"
+            self.acknowledge(report.sequence, Refusal(Reason.TOO_LARGE, text))
+            return None
+        found, others = checked(report, self.node, shared.namespaces)
         for each in others:
             self._refused(each)
         if isinstance(found, Refusal):
-            shared.ingest.drop(size)
             self.acknowledge(report.sequence, found)
-            return
+            return None
         known_only = shared.closing.issuperset(found.recordings)
-        shared.ingest.put(Pending(found, self, report.sequence, size, known_only))
+        return Pending(found, self, report.sequence, size, known_only)
 
     # --- out
 

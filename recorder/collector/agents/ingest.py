@@ -56,12 +56,14 @@ class IngestBounds:
     """batch: reports of one commit. batch_seconds: how long the first one waits for others.
 
     pending_bytes: of messages that came and are not stored; the message that is being read of each
-    stream comes on top. retry_seconds: between attempts while the store takes nothing.
+    stream comes on top. pending: as many messages: beyond it those that came would only make each other
+    late, until agents give up and come again. retry_seconds: between attempts while the store takes nothing.
     """
 
     batch: int = 256
     batch_seconds: float = 0.005
     pending_bytes: int = 32 << 20
+    pending: int = 512
     retry_seconds: float = 2.0
 
 
@@ -93,6 +95,7 @@ class Ingest:
         self._pending: deque[Pending] = deque()
         self._came = asyncio.Event()
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._taken = 0  # rooms
 
     async def room(self, size: int) -> None:
         """Return when a message of that size has room; first come, first served. It is then taken."""
@@ -109,21 +112,24 @@ class Ingest:
                         self._waiting.remove((size, future))
                 raise
         else:
-            self._figures.pending_bytes += size
+            self._take_room(size)
 
     def _fits(self, size: int) -> bool:
-        used = self._figures.pending_bytes
-        return not used or used + size <= self._bounds.pending_bytes
+        used = self._figures.pending_bytes + size
+        return not self._taken or (used <= self._bounds.pending_bytes and self._taken < self._bounds.pending)
+
+    def _take_room(self, size: int) -> None:
+        self._taken += 1
+        self._figures.pending_bytes += size
 
     def _give_back(self, size: int) -> None:
+        self._taken -= 1
         self._figures.pending_bytes -= size
         while self._waiting and self._fits(self._waiting[0][0]):
             wanted, future = self._waiting.popleft()
-            self._figures.pending_bytes += wanted
             if not future.done():
+                self._take_room(wanted)
                 future.set_result(None)
-            else:
-                self._figures.pending_bytes -= wanted
 
     def drop(self, size: int) -> None:
         """Room that was taken for what is not put."""

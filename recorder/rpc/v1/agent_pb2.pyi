@@ -16,9 +16,11 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KIND_UNSPECIFIED: _ClassVar[Kind]
     KIND_SYSCALLS: _ClassVar[Kind]
     KIND_DENIALS: _ClassVar[Kind]
+    KIND_ACCESSES: _ClassVar[Kind]
 KIND_UNSPECIFIED: Kind
 KIND_SYSCALLS: Kind
 KIND_DENIALS: Kind
+KIND_ACCESSES: Kind
 
 class Selection(_message.Message):
     __slots__ = ("container", "pod", "cgroup", "unit", "pid", "all")
@@ -133,7 +135,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("node", "recorder_version", "kernel_release", "machine", "loader", "attached", "bounds", "ledger", "captures", "plan", "runtimes", "uplink")
+    __slots__ = ("node", "recorder_version", "kernel_release", "machine", "loader", "attached", "bounds", "ledger", "captures", "plan", "runtimes", "uplink", "kinds", "problems", "modules")
     NODE_FIELD_NUMBER: _ClassVar[int]
     RECORDER_VERSION_FIELD_NUMBER: _ClassVar[int]
     KERNEL_RELEASE_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +148,9 @@ class GetStatusResponse(_message.Message):
     PLAN_FIELD_NUMBER: _ClassVar[int]
     RUNTIMES_FIELD_NUMBER: _ClassVar[int]
     UPLINK_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    MODULES_FIELD_NUMBER: _ClassVar[int]
     node: str
     recorder_version: str
     kernel_release: str
@@ -158,7 +163,26 @@ class GetStatusResponse(_message.Message):
     plan: PlanStatus
     runtimes: _containers.RepeatedCompositeFieldContainer[RuntimeStatus]
     uplink: UplinkStatus
-    def __init__(self, node: _Optional[str] = ..., recorder_version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., machine: _Optional[str] = ..., loader: _Optional[str] = ..., attached: _Optional[bool] = ..., bounds: _Optional[_Iterable[_Union[Bound, _Mapping]]] = ..., ledger: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ..., captures: _Optional[_Iterable[_Union[CaptureStatus, _Mapping]]] = ..., plan: _Optional[_Union[PlanStatus, _Mapping]] = ..., runtimes: _Optional[_Iterable[_Union[RuntimeStatus, _Mapping]]] = ..., uplink: _Optional[_Union[UplinkStatus, _Mapping]] = ...) -> None: ...
+    kinds: _containers.RepeatedScalarFieldContainer[Kind]
+    problems: _containers.RepeatedCompositeFieldContainer[KindProblem]
+    modules: _containers.RepeatedCompositeFieldContainer[SecurityModule]
+    def __init__(self, node: _Optional[str] = ..., recorder_version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., machine: _Optional[str] = ..., loader: _Optional[str] = ..., attached: _Optional[bool] = ..., bounds: _Optional[_Iterable[_Union[Bound, _Mapping]]] = ..., ledger: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ..., captures: _Optional[_Iterable[_Union[CaptureStatus, _Mapping]]] = ..., plan: _Optional[_Union[PlanStatus, _Mapping]] = ..., runtimes: _Optional[_Iterable[_Union[RuntimeStatus, _Mapping]]] = ..., uplink: _Optional[_Union[UplinkStatus, _Mapping]] = ..., kinds: _Optional[_Iterable[_Union[Kind, str]]] = ..., problems: _Optional[_Iterable[_Union[KindProblem, _Mapping]]] = ..., modules: _Optional[_Iterable[_Union[SecurityModule, _Mapping]]] = ...) -> None: ...
+
+class KindProblem(_message.Message):
+    __slots__ = ("kind", "problem")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    kind: Kind
+    problem: str
+    def __init__(self, kind: _Optional[_Union[Kind, str]] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class SecurityModule(_message.Message):
+    __slots__ = ("name", "mode")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    mode: str
+    def __init__(self, name: _Optional[str] = ..., mode: _Optional[str] = ...) -> None: ...
 
 class Bound(_message.Message):
     __slots__ = ("name", "limit", "used", "refused", "unit")

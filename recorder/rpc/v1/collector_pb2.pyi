@@ -51,7 +51,7 @@ class AgentMessage(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("node", "boot_id", "recorder_version", "kernel_release", "machine", "loader", "kinds", "bounds", "runtimes", "plan_revision")
+    __slots__ = ("node", "boot_id", "recorder_version", "kernel_release", "machine", "loader", "kinds", "bounds", "runtimes", "plan_revision", "problems", "modules")
     NODE_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     RECORDER_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,8 @@ class Hello(_message.Message):
     BOUNDS_FIELD_NUMBER: _ClassVar[int]
     RUNTIMES_FIELD_NUMBER: _ClassVar[int]
     PLAN_REVISION_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    MODULES_FIELD_NUMBER: _ClassVar[int]
     node: str
     boot_id: str
     recorder_version: str
@@ -72,7 +74,9 @@ class Hello(_message.Message):
     bounds: _containers.RepeatedCompositeFieldContainer[_agent_pb2.Bound]
     runtimes: _containers.RepeatedCompositeFieldContainer[_agent_pb2.RuntimeStatus]
     plan_revision: str
-    def __init__(self, node: _Optional[str] = ..., boot_id: _Optional[str] = ..., recorder_version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., machine: _Optional[str] = ..., loader: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[_agent_pb2.Kind, str]]] = ..., bounds: _Optional[_Iterable[_Union[_agent_pb2.Bound, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[_agent_pb2.RuntimeStatus, _Mapping]]] = ..., plan_revision: _Optional[str] = ...) -> None: ...
+    problems: _containers.RepeatedCompositeFieldContainer[_agent_pb2.KindProblem]
+    modules: _containers.RepeatedCompositeFieldContainer[_agent_pb2.SecurityModule]
+    def __init__(self, node: _Optional[str] = ..., boot_id: _Optional[str] = ..., recorder_version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., machine: _Optional[str] = ..., loader: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[_agent_pb2.Kind, str]]] = ..., bounds: _Optional[_Iterable[_Union[_agent_pb2.Bound, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[_agent_pb2.RuntimeStatus, _Mapping]]] = ..., plan_revision: _Optional[str] = ..., problems: _Optional[_Iterable[_Union[_agent_pb2.KindProblem, _Mapping]]] = ..., modules: _Optional[_Iterable[_Union[_agent_pb2.SecurityModule, _Mapping]]] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("sequence", "recordings", "observation", "not_recorded")
