@@ -135,8 +135,11 @@ static __always_inline int take_entry(struct scratch *s, struct vfsmount___seen 
 	}
 	space = BPF_CORE_READ(mount_around(mount), mnt_ns);
 	if (BPF_CORE_READ(mount, mnt_flags) & MNT_INTERNAL ||
-	    (unsigned long)space >= (unsigned long)-MAX_ERRNO)
-		return 0;
+	    (unsigned long)space >= (unsigned long)-MAX_ERRNO) {
+		/* What has no name in it, such as huge pages without a file, is / to AppArmor. */
+		if (entry != BPF_CORE_READ(entry, d_parent) || entry == BPF_CORE_READ(mount, mnt_root))
+			return 0;
+	}
 	if (!BPF_CORE_READ(entry, d_hash.pprev) && entry != BPF_CORE_READ(entry, d_parent))
 		s->access.what.flags |= ACCESS_DELETED;
 	s->beginning[TEXT_PATH].entry = entry;
