@@ -164,6 +164,8 @@ def _widened(glob: Glob) -> Glob:
 
 
 def _always_denied(path: bytes, permissions: Permission) -> bool:
+    if not path.startswith((b"/proc/", b"/sys/")):
+        return False
     written = permissions & _WRITES and _NEVER_WRITTEN.fullmatch(path)
     return bool(written or _NEVER_USED.fullmatch(path))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from recorder.model.access import (
@@ -110,6 +111,7 @@ class AppArmorRules:
         return not (self.paths or self.networks or self.capabilities or self.unix or self.mounts)
 
 
+@lru_cache(maxsize=1024)
 def permissions_of(rights: int) -> Permission:
     """Return what rights over a file need of a profile; a write has the right to append."""
     found = NOTHING

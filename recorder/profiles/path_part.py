@@ -152,10 +152,10 @@ def _replaced(
     piece: bytes, above: Sequence[bytes], lifetime: Lifetime
 ) -> tuple[tuple[Token, ...], tuple[str, ...]]:
     """Return a piece without secrets as tokens, and the rules that replaced something of it."""
-    temporary = _in_temporary_folder(above)
-    passing = lifetime.made and (lifetime.gone or temporary)
-    directly = b"/" + b"/".join(above) in TEMPORARY_FOLDERS
-    if passing and lifetime.gone and directly and _NAMELESS.fullmatch(piece):
+    temporary = lifetime.made and _in_temporary_folder(above)
+    passing = temporary or (lifetime.made and lifetime.gone)
+    directly = temporary and b"/" + b"/".join(above) in TEMPORARY_FOLDERS
+    if directly and lifetime.gone and _NAMELESS.fullmatch(piece):
         return _worded(piece, (0, len(piece))), ("temporary",)
     known = _KNOWN.search(piece) if passing else None
     if known:
