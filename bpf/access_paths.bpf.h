@@ -15,7 +15,7 @@
 #define MAX_ERRNO 4095 /* MNT_NS_INTERNAL (fs/mount.h) is an error's value */
 #define FMODE_READ 0x1
 #define FMODE_WRITE 0x2
-#define FMODE_BACKING (1U << 25)
+#define FMODE_BACKING (1U << 25) /* of 6.5 and 6.6; from 6.14 on that bit is FMODE_NONOTIFY */
 #define FMODE_EXEC_FLAG 0x20 /* __FMODE_EXEC in f_flags */
 
 static __always_inline struct mount___seen *mount_around(struct vfsmount___seen *mount)
