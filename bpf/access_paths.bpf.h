@@ -78,14 +78,15 @@ static long walk_step(__u32 step, struct walker *walker)
 	}
 	length = BPF_CORE_READ(entry, d_name.len);
 	name = BPF_CORE_READ(entry, d_name.name);
-	begin = s->path_start;
+	begin = s->start[text];
 	if (length > COMPONENT_MOST || begin < length + 2)
 		return 1;
 	begin -= length;
-	bpf_probe_read_kernel(&s->path[begin & (TEXT_MOST - 1)], length & COMPONENT_MOST, name);
+	if (bpf_probe_read_kernel(&s->text[text][begin & (TEXT_MOST - 1)], length & COMPONENT_MOST, name))
+		s->access.what.flags |= ACCESS_UNREADABLE;
 	begin--;
-	s->path[begin & (TEXT_MOST - 1)] = '/';
-	s->path_start = begin;
+	s->text[text][begin & (TEXT_MOST - 1)] = '/';
+	s->start[text] = begin;
 	s->beginning[text].entry = parent;
 	return 0;
 }
@@ -95,25 +96,19 @@ __noinline int walk(__u32 which, __u32 text)
 {
 	struct walker walker = { .which = which, .text = text };
 	struct scratch *s = scratch_at(which);
-	__u32 begin, length;
 
 	if (!s || text > TEXT_TARGET)
 		return 0;
-	s->path_start = TEXT_MOST - 1;
+	s->start[text] = TEXT_MOST - 1;
 	s->path_whole = 0;
-	s->path[TEXT_MOST - 1] = 0;
 	bpf_loop(STEPS_MOST, walk_step, &walker, 0);
 	if (!s->path_whole)
 		s->access.what.flags |= ACCESS_CUT;
-	if (s->path_start == TEXT_MOST - 1) {
-		s->path_start = TEXT_MOST - 2;
-		s->path[TEXT_MOST - 2] = '/';
+	if (s->start[text] == TEXT_MOST - 1) {
+		s->start[text] = TEXT_MOST - 2;
+		s->text[text][TEXT_MOST - 2] = '/';
 	}
-	begin = s->path_start & (TEXT_MOST - 1);
-	length = TEXT_MOST - 1 - begin;
-	s->access.length[text] = length;
-	if (bpf_probe_read_kernel(s->text[text], length & (TEXT_MOST - 1), &s->path[begin]))
-		s->access.what.flags |= ACCESS_UNREADABLE;
+	s->access.length[text] = TEXT_MOST - 1 - s->start[text];
 	return 0;
 }
 
@@ -124,11 +119,8 @@ static __always_inline int take_entry(struct scratch *s, struct vfsmount___seen 
 	struct inode___seen *inode = BPF_CORE_READ(entry, d_inode);
 	struct mnt_namespace___seen *space;
 
-	if (inode) {
+	if (inode)
 		s->access.what.object = BPF_CORE_READ(inode, i_mode) >> 12;
-		s->access.inode = BPF_CORE_READ(inode, i_ino);
-		s->access.device = BPF_CORE_READ(inode, i_sb, s_dev);
-	}
 	if (BPF_CORE_READ(entry, d_sb, s_flags) & SB_NOUSER) {
 		s->access.what.flags |= ACCESS_ANONYMOUS;
 		return take_anonymous(s, entry) == 0;

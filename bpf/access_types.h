@@ -13,15 +13,12 @@ struct file_system_type___seen {
 };
 
 struct super_block___seen {
-	unsigned int s_dev;
 	unsigned long s_flags;
 	struct file_system_type___seen *s_type;
 };
 
 struct inode___seen {
 	unsigned short i_mode;
-	unsigned long i_ino;
-	struct super_block___seen *i_sb;
 };
 
 struct qstr___seen {

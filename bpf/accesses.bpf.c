@@ -21,8 +21,10 @@
 #include "access_types.h"
 #include "recorder_accesses.h"
 #include "membership.bpf.h"
+#include "access_scratch.bpf.h"
 #include "access_table.bpf.h"
 #include "access_phase.bpf.h"
+#include "access_release.bpf.h"
 #include "access_paths.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -37,29 +39,37 @@ const enum io_uring_right *const shared_io_uring_right = 0;
 const enum mount_step *const shared_mount_step = 0;
 const enum access_flag *const shared_flag = 0;
 const enum access_text *const shared_text = 0;
-const enum access_outcome *const shared_outcome = 0;
+const enum access_op *const shared_op = 0;
+
+/* What is in the scratch has no entry. */
+static __always_inline void refuse(struct scratch *s)
+{
+	struct access_owner *owner = owner_of(s->slot, s->process.generation);
+	struct access_counters *all = totals();
+
+	if (owner)
+		count(&owner->refused);
+	if (all)
+		count(&all->refused);
+}
 
 /* What is in the scratch, into the table. */
 static __noinline int keep(__u32 which, __u32 rights)
 {
 	struct scratch *s = scratch_at(which);
-	struct access_counters *all = totals();
-	struct access_owner *owner;
-	struct process process;
 	struct place place = {};
 	struct access *access;
 	struct slot *slot;
-	__u32 *found, index, *into;
+	__u32 *found, index;
 	int standing;
 
-	if (!s || !all)
+	if (!s)
 		return 0;
 	slot = slot_at(s->slot);
 	if (!slot)
 		return 0;
-	count(&all->seen);
-	s->hash[0] = seed_low;
-	s->hash[1] = seed_high;
+	s->access.hash[0] = seed_low;
+	s->access.hash[1] = seed_high;
 	if (s->beginning[TEXT_PATH].entry)
 		walk(which, TEXT_PATH);
 	if (s->beginning[TEXT_TARGET].entry)
@@ -68,61 +78,52 @@ static __noinline int keep(__u32 which, __u32 rights)
 	mix_text(which, TEXT_TARGET);
 	/* Not by a pointer to it: the compiler would keep the words in registers. */
 	for (__u32 word = 0; word < sizeof(struct access_what) / 8; word++)
-		mix(s->hash, ((__u64 *)&s->access.what)[word]);
+		mix(s->access.hash, ((__u64 *)&s->access.what)[word]);
 	for (__u32 word = 0; word < WORD_MOST / 8; word++) {
 		if (word > s->access.length[TEXT_WORD] >> 3)
 			break;
-		mix(s->hash, ((__u64 *)s->word)[word]);
+		mix(s->access.hash, ((__u64 *)s->word)[word]);
 	}
-	place.slot = s->slot;
-	place.generation = slot->generation;
-	place.hash[0] = s->hash[0];
-	place.hash[1] = s->hash[1];
+	place_of(&s->access, &place, s->slot, s->process.generation);
 	found = bpf_map_lookup_elem(&places, &place);
 	if (found && slot->joiners <= 0 && slot->started) {
 		access = access_at(*found);
-		if (access && (access->workload & rights) == rights && rights)
+		if (access && (access->workload & rights) == rights)
 			return 0;
 	}
-	process = s->process;
-	standing = standing_of(s->slot, &process, s->another);
+	standing = standing_of(which);
 	if (standing == STANDING_OPEN) {
-		s->access.what.start = process.start;
-		s->access.what.tgid = process.tgid;
-		mix(place.hash, process.start);
-		mix(place.hash, process.tgid);
-		s->access.outcome = outcome_of(&process);
-		owner = owner_of(s->slot, slot->generation);
-		if (!s->access.outcome && owner)
-			count(&owner->undecided_full);
+		s->access.what.start = s->process.start;
+		s->access.what.tgid = s->process.tgid;
+		place_of(&s->access, &place, s->slot, s->process.generation);
 		found = bpf_map_lookup_elem(&places, &place);
 	}
 	index = found ? *found + 1 : enter(which, &place);
 	access = index ? access_at(index - 1) : NULL;
 	if (!access) {
-		owner = owner_of(s->slot, slot->generation);
-		if (owner)
-			count(&owner->refused);
-		count(&all->refused);
+		refuse(s);
 		return 0;
 	}
-	into = standing == STANDING_WORKLOAD ? &access->workload : &access->setup;
-	if ((*into & rights) != rights) {
-		__sync_fetch_and_or(into, rights);
-		count(&all->changes);
-	}
+	add_rights(owner_at(s->slot), access,
+		   standing == STANDING_WORKLOAD ? &access->workload : &access->setup, rights);
 	if (standing != STANDING_WORKLOAD && !s->another)
-		used_in_execution(s->slot, slot->generation, index - 1, rights);
+		used_in_execution(s->slot, s->process.generation, index - 1, rights);
 	return 0;
 }
 
-/* 1 + a scratch for something that the current task of a target uses; 0: it is of none. */
+/* 1 + a scratch for something that the current task of a target uses; 0: it is of none, or nobody asks. */
 __noinline int begin_for(__u32 kind, __u32 index)
 {
 	struct access_counters *all = totals();
+	struct access_owner *owner = owner_at(index);
 	struct access_what nothing = {};
+	struct slot *slot = slot_at(index);
+	__u32 generation;
 
-	if (!all)
+	if (!all || !owner || !slot)
+		return 0;
+	generation = slot->generation;
+	if (owner->dropped == generation)
 		return 0;
 	for (__u32 which = 0; which < SCRATCHES; which++) {
 		struct scratch *s = scratch_at(which);
@@ -130,14 +131,15 @@ __noinline int begin_for(__u32 kind, __u32 index)
 		if (!s || __sync_lock_test_and_set(&s->busy, 1))
 			continue;
 		s->slot = index;
+		s->process.generation = generation;
 		take_process(&s->process, (void *)bpf_get_current_task());
 		s->another = NULL;
 		s->access.what = nothing;
 		s->access.what.kind = kind;
-		s->access.device = s->access.inode = 0;
 		s->access.outcome = 0;
 		s->access.length[TEXT_PATH] = s->access.length[TEXT_TARGET] = 0;
 		s->access.length[TEXT_WORD] = 0;
+		s->start[TEXT_PATH] = s->start[TEXT_TARGET] = 0;
 		s->beginning[TEXT_PATH].entry = s->beginning[TEXT_TARGET].entry = NULL;
 		return which + 1;
 	}
@@ -229,3 +231,13 @@ static __always_inline void note_substitute(__u32 hook)
 #include "access_sockets.bpf.h"
 #include "access_tasks.bpf.h"
 #include "access_mounts.bpf.h"
+
+/*
+ * Never attached: user space runs it with BPF_PROG_TEST_RUN. All that changes an element
+ * of a map goes through it, since a call of bpf(2) on an element keeps programs from running.
+ */
+SEC("raw_tp/sys_enter")
+int control(struct bpf_raw_tracepoint_args *ctx)
+{
+	return obey(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3]);
+}

@@ -75,4 +75,25 @@ static __always_inline int forked_outside(struct task_struct *task, __u32 index)
 	       table_find(BPF_CORE_READ(task, real_parent, cgroups, dfl_cgrp, kn, id)) != index;
 }
 
+/* Is this exec the one that starts the workload? */
+static __always_inline int is_boundary(struct task_struct *task, struct slot *slot, __u32 index,
+				       struct joiner *joiner)
+{
+	struct joiner *parent;
+
+	if (joiner->state == JOINER_UNDECIDED)
+		return 1;
+	if (joiner->state != JOINER_SETUP)
+		return 0;
+	/* runc executes itself anew before it enters the container. */
+	if (mount_namespace(task) == joiner->reference)
+		return 0;
+	/* The runtime again, after unshare or from a memfd. */
+	if (!executable_is_inside(task))
+		return 0;
+	/* An OCI hook: a joiner's child. The entry point is no joiner's child. */
+	parent = joiner_of(BPF_CORE_READ(task, real_parent, tgid), index, slot);
+	return !(parent && parent->state == JOINER_SETUP);
+}
+
 #endif

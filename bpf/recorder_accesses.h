@@ -8,7 +8,9 @@
 
 #define ACCESS_COMM 16
 #define LINE_LENGTH 64
+#define CHUNK_LINES 64 /* which one target gets at a time: a path of PATH_MAX fits */
 #define EXECUTION_FILES 16
+#define ACCESSES_LAYOUT 1 /* of what is pinned: one more with each change of this file */
 
 enum access_kind {
 	ACCESS_FILE = 1,
@@ -26,6 +28,20 @@ enum access_kind {
 enum access_state {
 	ACCESS_FREE = 0,
 	ACCESS_READY = 1, /* all but its rights stays as it is from now on */
+	ACCESS_MERGED = 2, /* another has its rights, and it is to be given back */
+};
+
+/* What user space asks of the control program; of a target by slot and generation. */
+enum access_op {
+	ACCESS_OPEN = 1,    /* once, after the load: id of the map of slots */
+	ACCESS_DROP = 2,    /* target: nothing of it is taken any more */
+	ACCESS_RELEASE = 3, /* target that was dropped before all runs that are under way: gives all back */
+	ACCESS_WATCH = 4,   /* target that was dropped, again */
+	ACCESS_DECIDE = 5,  /* target, CLOCK_BOOTTIME: of whose phase was open before that: what is known by now */
+	/* One after the other, with a wait for all runs before each of the last two: how many. */
+	ACCESS_MARK = 6,    /* target: processes whose phase is known by now */
+	ACCESS_SETTLE = 7,  /* target: their entries are those of everybody */
+	ACCESS_TIDY = 8,    /* target: what that has left over is given back */
 };
 
 /* Bits of `rights`; for each kind its own. */
@@ -126,15 +142,15 @@ struct access_what {
 
 struct access {
 	struct access_what what;
+	__u64 hash[2];  /* of what it is, without start and tgid */
 	__u64 first_ns; /* CLOCK_BOOTTIME */
-	__u64 device;   /* of the file that was seen first, as stat(2) has it inside the kernel */
-	__u64 inode;
+	__u64 stamp;    /* the owner's `changes` when it was new, or got a right last */
 	__u32 slot;
 	__u32 generation;
 	__u32 setup;    /* rights; where the phase is open, these are of whatever it becomes */
 	__u32 workload;
 	enum access_state state;
-	__u32 outcome;  /* where the phase is open: its place in `outcomes`; 0: there was none */
+	__u32 outcome;  /* where the phase is open: its place in `outcomes` */
 	__u32 line[ACCESS_TEXTS]; /* where each text begins, in lines */
 	__u32 length[ACCESS_TEXTS];
 	char comm[ACCESS_COMM];
@@ -144,37 +160,70 @@ struct access_line {
 	char text[LINE_LENGTH];
 };
 
-/* What a process turned out to be that came in while nobody knew. */
-enum access_outcome {
-	OUTCOME_OPEN = 0, /* counts as workload */
-	OUTCOME_SETUP = 1,
+/* Whose a chunk of lines is; generation 0: nobody's. */
+struct access_chunk {
+	__u32 slot;
+	__u32 generation;
 };
 
-/* Of a slot; it is begun anew with the slot's next generation. */
+/* What a process turned out to be that came in while nobody knew. */
+enum access_outcome {
+	OUTCOME_OPEN = 0, /* counts as workload in the end */
+	OUTCOME_SETUP = 1,
+	OUTCOME_WORKLOAD = 2,
+};
+
+enum access_mark {
+	MARK_NONE = 0,
+	MARK_SETTLING = 1, /* it was decided before, so that none of its entries is new */
+	MARK_SETTLED = 2,  /* no entry has it any more */
+};
+
+/* Such a process in one target; generation 0: none. */
+struct access_process {
+	__u64 start;    /* CLOCK_BOOTTIME */
+	__u64 since_ns; /* of its first access, CLOCK_BOOTTIME */
+	__u32 tgid;
+	__u32 generation;
+	enum access_outcome outcome;
+	enum access_mark mark;
+};
+
+/* Of a slot; all but changes is begun anew with the slot's next generation. */
 struct access_owner {
 	__u32 generation;
+	__u32 dropped; /* the generation of which nothing is taken */
 	__u32 used;    /* entries */
-	__u64 refused; /* accesses that have none */
+	__u32 chunks;
+	__u64 position; /* generation << 32 | where the next text begins; at the border of a chunk: in a new one */
+	__u64 changes;  /* grows before an entry is stamped with it */
+	__u64 stamped;  /* grows afterwards: equal, if no entry is about to be stamped */
+	__u64 refused;  /* accesses that have no entry */
 	__u64 executions_full; /* files of an exec that started the workload, and are missing in it */
-	__u64 undecided_full;  /* processes whose phase is open, and stays so */
+	__u64 undecided_full;  /* accesses of processes whose phase is open that count as workload for that */
 };
 
 struct access_counters {
-	__u32 used;     /* entries given out, those that were given out in vain included */
-	__u32 lines;    /* likewise */
-	__u32 outcomes; /* likewise; the first is none */
-	__u32 padding;
-	__u64 seen;     /* runs for something of a target */
-	__u64 refused;  /* of all targets */
-	__u64 busy;     /* runs without a place to work in */
+	__u32 layout;
+	__u32 per_target; /* a bound that no map's size shows */
+	__u32 slots;      /* id of the map that tells whose a task is */
+	__u32 used;       /* entries from 0 on that ever were in use */
+	__u32 chunks;     /* likewise */
+	__u32 outcomes;   /* likewise; the first is none */
+	__u32 entries_taken; /* now */
+	__u32 chunks_taken;
+	__u64 refused;    /* accesses of all targets */
+	__u64 lines_full; /* of them for want of lines */
+	__u64 busy;       /* runs without a place to work in */
 	__u64 substituted; /* runs of a second program for a first that was skipped */
-	__u64 changes;  /* new entries, and new rights of old ones */
 };
 
 _Static_assert(sizeof(struct access_what) == 48, "access_what");
-_Static_assert(sizeof(struct access) == 48 + 24 + 24 + 24 + ACCESS_COMM, "access");
+_Static_assert(sizeof(struct access) == 48 + 32 + 24 + 24 + ACCESS_COMM, "access");
 _Static_assert(sizeof(struct access_line) == LINE_LENGTH, "access_line");
-_Static_assert(sizeof(struct access_owner) == 32, "access_owner");
-_Static_assert(sizeof(struct access_counters) == 56, "access_counters");
+_Static_assert(sizeof(struct access_chunk) == 8, "access_chunk");
+_Static_assert(sizeof(struct access_process) == 32, "access_process");
+_Static_assert(sizeof(struct access_owner) == 64, "access_owner: one cache line");
+_Static_assert(sizeof(struct access_counters) == 64, "access_counters");
 
 #endif

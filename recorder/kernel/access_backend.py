@@ -29,7 +29,6 @@ class AccessBackend(LibbpfBackend):
 
     @contextlib.contextmanager
     def _attached(self) -> Iterator[None]:
-        """The watch last: of two programs of one event that which came first runs first."""
         with super()._attached():
             try:
                 self._watch.attach()
@@ -50,15 +49,25 @@ class AccessBackend(LibbpfBackend):
         kinds = (*reading.kinds, Kind.ACCESSES)
         if not final:
             return replace(reading, kinds=kinds)
-        losses = self._watch.losses(target)
+        found = self._watch.read(target, final=True)
         ledger = Ledger(
             {
-                "accesses_full": losses.refused + losses.executions_full,
-                "undecided": losses.undecided_full,
+                "accesses_full": found.losses.refused + found.losses.executions_full,
+                "undecided": found.losses.undecided_full,
             }
         )
-        accesses = self._watch.read(target)
-        return replace(reading, kinds=kinds, accesses=accesses, ledger=reading.ledger + ledger)
+        return replace(reading, kinds=kinds, accesses=found.accesses, ledger=reading.ledger + ledger)
+
+    def drop(self, *targets: Target) -> None:
+        """As SlotBackend.drop."""
+        super().drop(*targets)
+        self._watch.drop(*targets)
+
+    def release(self, target: Target) -> None:
+        """As SlotBackend.release; what it used is given back as well."""
+        self._watch.drop(target)  # one that ended by itself was not
+        self._watch.release(target)
+        super().release(target)
 
     def ledger(self) -> Ledger:
         """As Backend.ledger."""

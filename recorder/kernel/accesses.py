@@ -1,81 +1,59 @@
 """Watching what targets use: loads bpf/accesses.bpf.c beside a recorder of calls, and reads its entries.
 
-All is read from shared memory, and nothing is drained: see SharedValue.
+All is read from shared memory, and nothing is drained: see SharedValue. What changes an element of a map
+goes through the control program.
 """
 
 from __future__ import annotations
 
 import contextlib
-import mmap
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
 
-from recorder.kernel.accesses_layout import (
-    LINE_LENGTH,
-    AccessCounters,
-    AccessOutcome,
-    AccessState,
-    Entry,
-    Outcome,
-    Owner,
-)
-from recorder.kernel.accesses_reading import WITHOUT_RIGHTS, subject_of
+from recorder.kernel import pins
+from recorder.kernel.access_entries import AccessEntries, AccessLosses, AccessReading
+from recorder.kernel.access_pins import AdoptedAccesses
+from recorder.kernel.accesses_layout import AccessOp
 from recorder.kernel.accesses_spec import AGAIN, AccessBounds, AccessesSpec, accesses_spec
-from recorder.kernel.arrays import SharedArray
 from recorder.kernel.backend import Target
+from recorder.kernel.control import run_control
 from recorder.kernel.functions import KernelFunctions
-from recorder.kernel.info import program_info
+from recorder.kernel.info import map_info, program_info
 from recorder.kernel.libbpf import Libbpf
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.links import Links
 from recorder.kernel.loaded import LoadedObject
-from recorder.model.accesses import Accesses, AccessKey, Seen
-from recorder.model.errors import BpfLoadError, UnsupportedKernel
-from recorder.model.first_sight import FirstSight
-from recorder.model.record import Phase
+from recorder.kernel.quiescence import wait_for_runs
+from recorder.model.errors import BpfLoadError, NotPermitted, UnsupportedKernel
 
+__all__ = ["AccessLosses", "AccessReading", "AccessWatch"]
 
-@dataclass(frozen=True, slots=True)
-class AccessLosses:
-    """What is missing of one target.
-
-    refused: accesses without an entry (one file counts each time); executions_full: files of the exec
-    that started the workload, which stand in set-up alone; undecided_full: accesses of processes whose
-    phase stayed open, which count as workload. Where programs are attached twice (see accesses_spec)
-    all three may count twice.
-    """
-
-    refused: int = 0
-    executions_full: int = 0
-    undecided_full: int = 0
-
-
-class _Texts:
-    """The lines of all texts."""
-
-    def __init__(self, fd: int, lines: int) -> None:
-        length = -(-lines * LINE_LENGTH // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._map = mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ)
-
-    def text(self, line: int, length: int) -> bytes:
-        start = line * LINE_LENGTH
-        return self._map[start : start + length]
-
-    def close(self) -> None:
-        self._map.close()
+_OPEN_NS = 1_000_000_000
+"""How long a phase is open that no exec may make set-up: PENDING_NS of syscalls.bpf.c."""
+_SETTLED_PART = 1 / 32
+"""Of the places for processes whose phase was open that one target may use up before it is settled."""
 
 
 class AccessWatch:
-    """Sees what the targets of a recorder of calls use, between attach and detach.
+    """Sees what the targets of a recorder of calls use, between attach and detach. Safe between threads.
 
-    To be attached after that recorder has its first target, and closed before it: its programs tell
-    which phase a task is in, and run first on an exec because they were attached first.
+    Loads its object, or takes over the one that is pinned in `adopt`. To be closed before that recorder,
+    whose maps tell whose a task is and in which phase; which of the two is attached first does not matter.
+    Every target is watched from its first access on, until it is dropped.
 
-    Raises what LoadedObject, KernelFunctions and accesses_spec raise.
+    Raises what LoadedObject, KernelFunctions and accesses_spec raise; PinMismatch, also for what
+    is pinned beside another recorder.
     """
 
-    def __init__(self, backend: LibbpfBackend, bounds: AccessBounds | None = None) -> None:
+    def __init__(
+        self, backend: LibbpfBackend, bounds: AccessBounds | None = None, *, adopt: Path | None = None
+    ) -> None:
         self._libbpf = Libbpf()
+        self._backend = backend
+        self._lock = threading.RLock()
         functions = KernelFunctions(self._libbpf)
         try:
             self.spec: AccessesSpec = accesses_spec(
@@ -84,28 +62,64 @@ class AccessWatch:
         finally:
             functions.close()
         bounds = self.spec.bounds
+        shared = backend.shared_maps()
+        slots = map_info(self._libbpf, shared["slots"]).id
+        self._object: LoadedObject | AdoptedAccesses
         with contextlib.ExitStack() as undo:
-            self._object = LoadedObject(self._libbpf, self.spec, backend.shared_maps())
+            if adopt:
+                self._object = AdoptedAccesses(self._libbpf, self.spec, adopt, slots)
+            else:
+                self._object = self._loaded(shared)
             undo.callback(self._object.close)
-            maps = self._object.map_fds()
+            self._maps = self._object.map_fds()
             self._programs = self._object.program_fds()
-            self._links = Links(self._libbpf, self._programs, self.spec.attach)
-            self._entries = SharedArray(maps["accesses"], Entry, bounds.accesses)
+            folder = adopt / pins.LINKS if adopt else None
+            self._links = Links(self._libbpf, self._programs, self.spec.attach, folder)
+            undo.callback(self._links.close)
+            self._entries = AccessEntries(self._maps, self.spec)
             undo.callback(self._entries.close)
-            self._texts = _Texts(maps["lines"], bounds.lines)
-            undo.callback(self._texts.close)
-            self._outcomes = SharedArray(maps["outcomes"], Outcome, bounds.outcomes)
-            undo.callback(self._outcomes.close)
-            self._owners = SharedArray(maps["owners"], Owner, backend.slot_count)
-            undo.callback(self._owners.close)
-            self._counters = SharedArray(maps["counters"], AccessCounters, 1)
-            undo.callback(self._counters.close)
+            if not adopt:
+                self._control(AccessOp.ACCESS_OPEN, slots)
+            elif self._links.any:
+                # Whole already, unless who pinned it was killed in the middle of attaching.
+                self.attach()
             self._undo = undo.pop_all()
+        if adopt:
+            self.sweep()
 
-    def attach(self) -> None:
-        """From the return of this on, accesses are seen. Raises UnsupportedKernel; then none is."""
+    def _loaded(self, shared: Mapping[str, int]) -> LoadedObject:
         try:
-            self._links.attach()
+            return LoadedObject(self._libbpf, self.spec, shared)
+        except NotPermitted as error:
+            if os.geteuid() != 0:
+                raise
+            # It did permit the recorder of calls.
+            raise UnsupportedKernel(
+                "the kernel does not permit programs at its security functions (fentry), by which accesses "
+                f"are seen: boot one that does, outside a sandbox and without lockdown\n{error}"
+            ) from error
+
+    def _control(self, op: AccessOp, *arguments: int) -> int:
+        return run_control(self._libbpf, self._programs[self.spec.control], op, *arguments)
+
+    def _of(self, op: AccessOp, target: Target, *arguments: int) -> int:
+        return self._control(op, target.slot, target.generation, *arguments)
+
+    # --- attaching
+
+    def check(self) -> None:
+        """Attaches one program for a moment. Raises UnsupportedKernel where the kernel cannot."""
+        with self._lock:
+            if not self._links.any:
+                name = next(name for name in self.spec.attach if name in self.spec.functions)
+                links = Links(self._libbpf, self._programs, [name])
+                self._attach(links)
+                links.detach()
+
+    @staticmethod
+    def _attach(links: Links) -> None:
+        try:
+            links.attach()
         except BpfLoadError as error:
             raise UnsupportedKernel(
                 "the kernel cannot attach programs to its security functions, by which accesses are seen: "
@@ -113,65 +127,98 @@ class AccessWatch:
                 f"CONFIG_DEBUG_INFO_BTF, on x86-64 or arm64\n{error}"
             ) from error
 
+    @property
+    def attached(self) -> bool:
+        """Whether any program is."""
+        return self._links.any
+
+    def attach(self) -> None:
+        """From the return of this on, accesses are seen. Raises UnsupportedKernel; then none is.
+
+        Needs no privilege but to use bpf(2); may be repeated.
+        """
+        with self._lock:
+            self._attach(self._links)
+
     def detach(self) -> None:
         """What was seen can still be read; may be repeated."""
-        self._links.detach()
+        with self._lock:
+            self._links.detach()
 
-    @property
-    def changes(self) -> int:
-        """Grows with each new entry and each new right of an old one, of any target."""
-        return int(self._counters[0].changes)
+    # --- of one target
 
-    @property
-    def used(self) -> tuple[int, int]:
-        """Entries and lines of text that are taken."""
-        counters = self._counters[0]
-        return min(counters.used, len(self._entries)), min(counters.lines, self.spec.bounds.lines)
+    def drop(self, *targets: Target) -> None:
+        """Nothing more is taken of them after the return; waits milliseconds, once. May be repeated."""
+        with self._lock:
+            if sum(self._of(AccessOp.ACCESS_DROP, target) for target in targets):
+                wait_for_runs()
 
-    def read(self, target: Target) -> Accesses:
-        """All so far; rights of a process whose phase is open still count as workload."""
-        entries: dict[AccessKey, Seen] = {}
-        for entry in self._of(target):
-            texts = tuple(
-                self._texts.text(line, length) for line, length in zip(entry.line, entry.length, strict=True)
-            )
-            path, other, word = texts
-            subject = subject_of(entry, (path, other, word))
-            first = FirstSight(entry.first_ns, entry.comm)
-            for phase, rights in self._rights(entry):
-                key = AccessKey(phase, subject)
-                seen = Seen(0 if isinstance(subject, WITHOUT_RIGHTS) else rights, first)
-                entries[key] = entries[key].join(seen) if key in entries else seen
-        return Accesses(entries)
+    def release(self, target: Target) -> None:
+        """Gives back what a dropped target has; to be done before its slot is given back.
 
-    def _of(self, target: Target) -> Iterator[Entry]:
-        for index in range(self.used[0]):
-            if self._entries.word(index, "generation") != target.generation:
-                continue
-            entry = self._entries[index]
-            if entry.state == AccessState.ACCESS_READY and entry.slot == target.slot:
-                yield entry
+        It is not watched any more, however long it lives. Does nothing for one that was not dropped.
+        """
+        with self._lock:
+            if self._entries.dropped(target):
+                self._of(AccessOp.ACCESS_RELEASE, target)
 
-    def _rights(self, entry: Entry) -> Iterator[tuple[Phase, int]]:
-        first = Phase.SETUP
-        if entry.what.tgid:
-            outcome = self._outcomes[entry.outcome].value if entry.outcome else AccessOutcome.OUTCOME_OPEN
-            first = Phase.WORKLOAD if outcome == AccessOutcome.OUTCOME_OPEN else Phase.SETUP
-        if entry.setup:
-            yield first, entry.setup
-        if entry.workload:
-            yield Phase.WORKLOAD, entry.workload
+    def watch(self, target: Target) -> None:
+        """One that was dropped is watched again from now on."""
+        with self._lock:
+            self._of(AccessOp.ACCESS_WATCH, target)
+
+    def changes(self, target: Target) -> int:
+        """Another number than before, whenever reading the target would give more."""
+        return self._entries.changes(target)
+
+    def read(self, target: Target, *, after: int = 0, final: bool = False) -> AccessReading:
+        """All so far, or what is new since the reading with this cursor and maybe more.
+
+        final: what a process used whose phase is open counts as workload; else it is left out until it
+        is known, so that nothing that was read once changes its phase.
+        """
+        with self._lock:
+            if not final:
+                self._decide(target)
+            return self._entries.read(target, after, final=final)
 
     def losses(self, target: Target) -> AccessLosses:
         """So far."""
-        owner = self._owners[target.slot]
-        if owner.generation != target.generation:
-            owner = Owner()
-        return AccessLosses(
-            refused=owner.refused,
-            executions_full=owner.executions_full,
-            undecided_full=owner.undecided_full,
-        )
+        return self._entries.losses(target)
+
+    # --- processes whose phase was open
+
+    def _decide(self, target: Target) -> None:
+        """What is known by now; and entries of processes become those of everybody, before there are many."""
+        before = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - _OPEN_NS
+        self._of(AccessOp.ACCESS_DECIDE, target, before)
+        if self._entries.decided(target) > _SETTLED_PART:
+            self._settle(target)
+
+    def _settle(self, target: Target) -> None:
+        """Runs from before the first wait may add to entries, those from before the second look at them."""
+        self._of(AccessOp.ACCESS_MARK, target)
+        wait_for_runs()
+        self._of(AccessOp.ACCESS_SETTLE, target)
+        wait_for_runs()
+        self._of(AccessOp.ACCESS_TIDY, target)
+
+    # --- of all targets
+
+    def sweep(self) -> None:
+        """Gives back what belongs to no target of the recorder any more, as after a kill in between."""
+        with self._lock:
+            found = self._entries.owners()
+            # Afterwards: a target may begin meanwhile.
+            strays = found - {(target.slot, target.generation) for target in self._backend.targets()}
+            if strays:
+                wait_for_runs()
+            for slot, generation in strays:
+                self._control(AccessOp.ACCESS_RELEASE, slot, generation)
+
+    def use(self) -> Mapping[str, tuple[int, int]]:
+        """Entries and lines of text: how many are in use, and how often one was refused so far."""
+        return self._entries.use()
 
     def missed(self) -> int:
         """Runs, for any target or none, that found no place to work in, or that the kernel skipped.
@@ -180,14 +227,31 @@ class AccessWatch:
         the second did meanwhile.
         """
         skipped: int = sum(
-            program_info(self._libbpf, fd).missed
-            for name, fd in self._programs.items()
+            program_info(self._libbpf, self._programs[name]).missed
+            for name in self.spec.attach
             if not name.endswith(AGAIN)
         )
-        counters = self._counters[0]
-        return int(counters.busy) + max(0, skipped - int(counters.substituted))
+        busy, substituted = self._entries.unseen()
+        return busy + max(0, skipped - substituted)
+
+    def runs(self) -> Mapping[str, tuple[int, int]]:
+        """By program, ns and how often it ran; only while kernel.bpf_stats_enabled is set."""
+        found = {name: program_info(self._libbpf, self._programs[name]) for name in self.spec.attach}
+        return {name: (each.run_time_ns, each.run_count) for name, each in found.items()}
+
+    # --- its life
+
+    def pin(self, folder: Path) -> None:
+        """Lets it outlive this process. Raises BpfLoadError; then nothing is pinned."""
+        with self._lock:
+            pins.pin(self._libbpf, folder, self._maps, self._programs)
+            try:
+                self._links.pin(folder / pins.LINKS)
+            except BpfLoadError:
+                pins.unpin(folder)
+                raise
 
     def close(self) -> None:
-        """Detaches and frees all; may be repeated."""
+        """Ends it, but for what is pinned; may be repeated."""
         self._links.close()
         self._undo.close()

@@ -13,6 +13,10 @@ from recorder.kernel import layout
 
 LINE_LENGTH = 64
 """Bytes of a line of text."""
+CHUNK_LINES = 64
+"""Lines that a target gets at a time."""
+LAYOUT_VERSION = 1
+"""ACCESSES_LAYOUT: of what is pinned."""
 
 
 class AccessKind(IntEnum):
@@ -35,6 +39,20 @@ class AccessState(IntEnum):
 
     ACCESS_FREE = 0
     ACCESS_READY = 1
+    ACCESS_MERGED = 2
+
+
+class AccessOp(IntEnum):
+    """What the control program does."""
+
+    ACCESS_OPEN = 1
+    ACCESS_DROP = 2
+    ACCESS_RELEASE = 3
+    ACCESS_WATCH = 4
+    ACCESS_DECIDE = 5
+    ACCESS_MARK = 6
+    ACCESS_SETTLE = 7
+    ACCESS_TIDY = 8
 
 
 class AccessPeer(IntEnum):
@@ -69,6 +87,15 @@ class AccessOutcome(IntEnum):
 
     OUTCOME_OPEN = 0
     OUTCOME_SETUP = 1
+    OUTCOME_WORKLOAD = 2
+
+
+class AccessMark(IntEnum):
+    """How far it is settled."""
+
+    MARK_NONE = 0
+    MARK_SETTLING = 1
+    MARK_SETTLED = 2
 
 
 class What(ctypes.Structure):
@@ -88,9 +115,9 @@ class Entry(ctypes.Structure):
 
     _fields_ = (
         ("what", What),
+        ("hash", ctypes.c_uint64 * 2),
         ("first_ns", ctypes.c_uint64),
-        ("device", ctypes.c_uint64),
-        ("inode", ctypes.c_uint64),
+        ("stamp", ctypes.c_uint64),
         ("slot", ctypes.c_uint32),
         ("generation", ctypes.c_uint32),
         ("setup", ctypes.c_uint32),
@@ -109,21 +136,32 @@ class Line(ctypes.Structure):
     _fields_ = (("text", ctypes.c_char * LINE_LENGTH),)
 
 
-class Outcome(ctypes.Structure):
-    """Of a process whose phase was open; in the object a plain number."""
+class Chunk(ctypes.Structure):
+    """Whose a chunk of lines is."""
 
-    _fields_ = (("value", ctypes.c_uint64),)
+    _fields_ = (("slot", ctypes.c_uint32), ("generation", ctypes.c_uint32))
+
+
+class Process(ctypes.Structure):
+    """One whose phase was open, in one target."""
+
+    _fields_ = (
+        ("start", ctypes.c_uint64),
+        ("since_ns", ctypes.c_uint64),
+        ("tgid", ctypes.c_uint32),
+        ("generation", ctypes.c_uint32),
+        ("outcome", ctypes.c_uint32),
+        ("mark", ctypes.c_uint32),
+    )
 
 
 class Owner(ctypes.Structure):
     """Of a slot, while its generation is the slot's."""
 
     _fields_ = (
-        ("generation", ctypes.c_uint32),
-        ("used", ctypes.c_uint32),
-        ("refused", ctypes.c_uint64),
-        ("executions_full", ctypes.c_uint64),
-        ("undecided_full", ctypes.c_uint64),
+        *((name, ctypes.c_uint32) for name in ("generation", "dropped", "used", "chunks")),
+        *((name, ctypes.c_uint64) for name in ("position", "changes", "stamped")),
+        *((name, ctypes.c_uint64) for name in ("refused", "executions_full", "undecided_full")),
     )
 
 
@@ -131,15 +169,9 @@ class AccessCounters(ctypes.Structure):
     """Of the whole object."""
 
     _fields_ = (
-        ("used", ctypes.c_uint32),
-        ("lines", ctypes.c_uint32),
-        ("outcomes", ctypes.c_uint32),
-        ("padding", ctypes.c_uint32),
-        ("seen", ctypes.c_uint64),
-        ("refused", ctypes.c_uint64),
-        ("busy", ctypes.c_uint64),
-        ("substituted", ctypes.c_uint64),
-        ("changes", ctypes.c_uint64),
+        *((name, ctypes.c_uint32) for name in ("layout", "per_target", "slots", "used")),
+        *((name, ctypes.c_uint32) for name in ("chunks", "outcomes", "entries_taken", "chunks_taken")),
+        *((name, ctypes.c_uint64) for name in ("refused", "lines_full", "busy", "substituted")),
     )
 
 
@@ -147,6 +179,8 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "access_what": What,
     "access": Entry,
     "access_line": Line,
+    "access_chunk": Chunk,
+    "access_process": Process,
     "access_owner": Owner,
     "access_counters": AccessCounters,
     **{name: layout.STRUCTS[name] for name in ("slot", "set", "joiner")},
@@ -155,9 +189,11 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
 ENUMS: dict[str, type[IntEnum]] = {
     "access_kind": AccessKind,
     "access_state": AccessState,
+    "access_op": AccessOp,
     "access_peer": AccessPeer,
     "access_flag": AccessFlag,
     "access_text": AccessText,
     "access_outcome": AccessOutcome,
+    "access_mark": AccessMark,
     **{name: layout.ENUMS[name] for name in ("slot_mode", "slot_state", "joiner_state")},
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from recorder.kernel import accesses_layout as layout
 from recorder.kernel.preemption import programs_are_preemptible
-from recorder.kernel.spec import object_path
+from recorder.kernel.spec import hash_bytes, mapped_bytes, object_path
 from recorder.model.errors import BpfLimit, UnsupportedKernel
 
 HOOKS: Mapping[str, str] = {
@@ -75,18 +75,47 @@ AGAIN = "_again"
 _EXEC_END = "on_exec_end"
 
 
+ACCESSES_DEFAULT = 8192
+"""Entries of all targets, unless somebody says otherwise."""
+
+PLACES_MORE = 64
+"""That an entry may have two places for a moment, when it is settled."""
+
+SCRATCHES = 3
+"""Places to work in of each processor."""
+
+SCRATCH_BYTES = 9192
+"""Of each: struct scratch (bpf/access_scratch.bpf.h)."""
+
+HOOKS_MOST = 64
+"""Of which each processor counts the programs under way."""
+
+_MAPPED = {
+    name: ctypes.sizeof(element)
+    for name, element in (
+        ("accesses", layout.Entry),
+        ("lines", layout.Line),
+        ("outcomes", layout.Process),
+        ("owners", layout.Owner),
+    )
+}
+HASHED = {"places": 24 + 8, "undecided": 16 + 8, "executions": 8 + 144}
+"""Bytes of key and value, each by 8: struct place, struct process, struct execution are in them."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccessBounds:
     """How much memory the kernel side may take.
 
-    accesses: entries of all targets; per_target: of one; lines: of 64 bytes, of all texts;
+    accesses: entries of all targets; per_target: of one; lines: of 64 bytes, of all texts, which
+    targets get by 64 at a time, one no larger a part of them than of the entries;
     outcomes: processes whose phase is open for a while; executions: execs at a time that may
     start a workload.
     """
 
-    accesses: int = 8192
-    per_target: int = 8192
-    lines: int = 16384
+    accesses: int = ACCESSES_DEFAULT
+    per_target: int = ACCESSES_DEFAULT
+    lines: int = 2 * ACCESSES_DEFAULT
     outcomes: int = 1024
     executions: int = 512
 
@@ -95,25 +124,79 @@ class AccessBounds:
             if getattr(self, name) < 1:
                 raise BpfLimit(f"{name}: {getattr(self, name)} is not at least 1")
 
+    @property
+    def chunks(self) -> int:
+        """Of lines."""
+        return -(-self.lines // layout.CHUNK_LINES)
+
+    @property
+    def chunks_per_target(self) -> int:
+        """The same part of all as of the entries; two texts of the longest fit."""
+        share = -(-self.chunks * min(self.per_target, self.accesses) // self.accesses)
+        return min(self.chunks, max(2, share))
+
+    def max_entries(self, slots: int) -> Mapping[str, int]:
+        """By map; slots: entries of the recorder's `slots`."""
+        return {
+            "accesses": self.accesses,
+            "places": self.accesses + PLACES_MORE,
+            "free_accesses": self.accesses,
+            "lines": self.chunks * layout.CHUNK_LINES,
+            "chunks": self.chunks,
+            "free_chunks": self.chunks,
+            "outcomes": self.outcomes,
+            "free_outcomes": self.outcomes,
+            "undecided": self.outcomes,
+            "executions": self.executions,
+            "owners": slots,
+        }
+
+    def kernel_bytes(self, slots: int, processors: int) -> Mapping[str, int]:
+        """Bytes by map, as computed. processors: that the kernel may ever have."""
+        entries = self.max_entries(slots)
+        found = {name: 512 + 4 * number for name, number in entries.items() if name.startswith("free_")}
+        found |= {name: mapped_bytes(entries[name] * size) for name, size in _MAPPED.items()}
+        found |= {name: hash_bytes(entries[name], size) for name, size in HASHED.items()}
+        found["chunks"] = 512 + entries["chunks"] * ctypes.sizeof(layout.Chunk)
+        found["counters"] = mapped_bytes(ctypes.sizeof(layout.AccessCounters))
+        found["scratch"] = processors * (SCRATCHES * SCRATCH_BYTES + HOOKS_MOST * 8)
+        return found
+
+
+def agent_bounds(accesses: int) -> AccessBounds:
+    """Of many targets: none gets more than a quarter of all entries, unless that were few."""
+    return AccessBounds(
+        accesses=accesses,
+        per_target=min(accesses, max(1024, accesses // 4)),
+        lines=2 * accesses,
+        outcomes=max(64, accesses // 8),
+        executions=max(64, accesses // 32),
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class AccessesSpec:
-    """As ObjectSpec, for this object. missing: functions that this kernel does not have."""
+    """As ObjectSpec, for this object.
+
+    missing: functions that this kernel does not have; functions: by program, what it is attached to.
+    """
 
     path: Path
     max_entries: Mapping[str, int]
     constants: Mapping[str, int]
     attach: tuple[str, ...]
+    control: str
     unused: tuple[str, ...]
     missing: tuple[str, ...]
     bounds: AccessBounds
+    functions: Mapping[str, str] = field(default_factory=lambda: HOOKS, repr=False)
     structs: Mapping[str, type[ctypes.Structure]] = field(default_factory=lambda: layout.STRUCTS, repr=False)
     enums: Mapping[str, type[IntEnum]] = field(default_factory=lambda: layout.ENUMS, repr=False)
 
     @property
     def programs(self) -> tuple[str, ...]:
         """All that are used."""
-        return self.attach
+        return (*self.attach, self.control)
 
 
 def accesses_spec(
@@ -149,19 +232,12 @@ def accesses_spec(
     attach = (*used, *(name + AGAIN for name in used)) if preemptible else used
     return AccessesSpec(
         path=path or object_path("accesses.bpf.o"),
-        max_entries={
-            "accesses": bounds.accesses,
-            "places": bounds.accesses,
-            "lines": bounds.lines,
-            "outcomes": bounds.outcomes,
-            "undecided": bounds.outcomes,
-            "executions": bounds.executions,
-            "owners": slots,
-        },
+        max_entries=bounds.max_entries(slots),
         constants={
             "max_accesses": bounds.accesses,
             "max_accesses_of_target": bounds.per_target,
-            "max_lines": bounds.lines,
+            "max_chunks": bounds.chunks,
+            "max_chunks_of_target": bounds.chunks_per_target,
             "max_outcomes": bounds.outcomes,
             "twice": int(preemptible),
             "seed_low": number & 0xFFFFFFFF,
@@ -169,6 +245,7 @@ def accesses_spec(
             "set_shift": set_shift,
         },
         attach=attach,
+        control="control",
         unused=tuple(name for name in (*every, *(name + AGAIN for name in every)) if name not in attach),
         missing=missing,
         bounds=bounds,

@@ -67,8 +67,9 @@ class _ProgramInfo(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class MapInfo:
-    """Sizes in bytes."""
+    """Sizes in bytes. id: of the kernel's maps at the time."""
 
+    id: int
     type: int
     key_size: int
     value_size: int
@@ -99,7 +100,7 @@ def map_info(libbpf: Libbpf, fd: int) -> MapInfo:
     """Raises BpfLoadError."""
     info = _MapInfo()
     _fill(libbpf, fd, info)
-    return MapInfo(info.type, info.key_size, info.value_size, info.max_entries)
+    return MapInfo(info.id, info.type, info.key_size, info.value_size, info.max_entries)
 
 
 def program_info(libbpf: Libbpf, fd: int) -> ProgramInfo:

@@ -73,9 +73,9 @@ class Bounds:
         """Bytes by map, as computed."""
         return {
             **_shared_bytes(self),
-            "joiners": _hash_bytes(self.joiners, 8 + ctypes.sizeof(layout.Joiner)),
-            "roots": _hash_bytes(self.roots, 8 + ctypes.sizeof(layout.Root)),
-            "exchange": _mapped_bytes(ctypes.sizeof(layout.Exchange)),
+            "joiners": hash_bytes(self.joiners, 8 + ctypes.sizeof(layout.Joiner)),
+            "roots": hash_bytes(self.roots, 8 + ctypes.sizeof(layout.Root)),
+            "exchange": mapped_bytes(ctypes.sizeof(layout.Exchange)),
         }
 
 
@@ -108,19 +108,19 @@ class TaskBounds:
 
     def kernel_bytes(self) -> Mapping[str, int]:
         """As Bounds.kernel_bytes."""
-        return {**_shared_bytes(self), "walk": _mapped_bytes(ctypes.sizeof(layout.Walk))}
+        return {**_shared_bytes(self), "walk": mapped_bytes(ctypes.sizeof(layout.Walk))}
 
 
 def _shared_bytes(bounds: Bounds | TaskBounds) -> dict[str, int]:
     return {
-        "slots": _mapped_bytes((bounds.slots + 1) * ctypes.sizeof(layout.Slot)),
-        "table": _mapped_bytes(bounds.sets * ctypes.sizeof(layout.Set)),
-        "counters": _mapped_bytes(ctypes.sizeof(layout.Counters)),
-        "events": _mapped_bytes(bounds.ring_bytes + 2 * PAGE + 512),
-        "table_overflow": _hash_bytes(bounds.overflow, 16),
+        "slots": mapped_bytes((bounds.slots + 1) * ctypes.sizeof(layout.Slot)),
+        "table": mapped_bytes(bounds.sets * ctypes.sizeof(layout.Set)),
+        "counters": mapped_bytes(ctypes.sizeof(layout.Counters)),
+        "events": mapped_bytes(bounds.ring_bytes + 2 * PAGE + 512),
+        "table_overflow": hash_bytes(bounds.overflow, 16),
         "free_slots": 512 + bounds.slots * 4,
-        "denials": _mapped_bytes(_denials(bounds)["denials"] * ctypes.sizeof(layout.Denials)),
-        "settled": _hash_bytes(_denials(bounds)["settled"], 16),
+        "denials": mapped_bytes(_denials(bounds)["denials"] * ctypes.sizeof(layout.Denials)),
+        "settled": hash_bytes(_denials(bounds)["settled"], 16),
     }
 
 
@@ -136,12 +136,12 @@ def _constants(bounds: Bounds | TaskBounds) -> dict[str, int]:
     return {**found, "with_denials": 1} if bounds.denials else found
 
 
-def _mapped_bytes(size: int) -> int:
+def mapped_bytes(size: int) -> int:
     """An array that can be mapped, or a ring: whole pages, after one of the kernel's own."""
     return (-(-size // PAGE) + 1) * PAGE
 
 
-def _hash_bytes(entries: int, element: int) -> int:
+def hash_bytes(entries: int, element: int) -> int:
     """Key and value with a head of 64 bytes, and the map itself."""
     return entries * (64 + element) + PAGE
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["CAPABILITIES", "FAMILIES", "MOUNT_FLAGS", "SIGNALS", "SOCKET_TYPES"]
+__all__ = ["CAPABILITIES", "FAMILIES", "LAST_SIGNAL", "MOUNT_FLAGS", "SIGNALS", "SOCKET_TYPES"]
 
 CAPABILITIES: Final = (
     "chown",
@@ -146,6 +146,7 @@ SIGNALS: Final = (
     "sys",
 )
 """Of x86 and arm; from 32 on they are `rtmin+0` and so on."""
+LAST_SIGNAL: Final = 64
 MOUNT_FLAGS: Final[Mapping[int, str]] = {
     0x1: "ro",
     0x2: "nosuid",

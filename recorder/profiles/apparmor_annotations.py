@@ -71,4 +71,4 @@ def _lines(texts: Iterable[str]) -> str:
 
 
 def _shown(name: bytes) -> str:
-    return name.decode("ascii", "backslashreplace").encode("unicode_escape").decode("ascii")[:200]
+    return name.decode("latin-1").encode("unicode_escape").decode()[:200]

@@ -85,6 +85,11 @@ def abstract_profile(rules: AppArmorRules, name: str) -> AppArmorProfile:
             continue
         if _refused(rule.glob):
             warnings.add(f"{text}: stands for a name with characters that the installer refuses")
+        if rule.permissions & _WRITES and not rule.permissions & Permission.WRITE:
+            warnings.add(
+                f"{text}: may be written, since the abstract form cannot allow to append, to lock or to link"
+                " alone"
+            )
         for each in _lists_of(rule.permissions):
             lists[each].add(text)
     networks = {(each.family, each.type) for each in rules.networks}
@@ -195,7 +200,7 @@ def _apart(rules: Sequence[PathRule], warnings: set[str]) -> list[PathRule]:
         denied = _denied(rule.permissions)
         if not denied or not _clashes(rule, denied, kept):
             settled.append(rule)
-        elif len(rule.paths) <= MAX_EXPANDED and any(each.rule == "threshold" for each in rule.collapses):
+        elif len(rule.paths) <= MAX_EXPANDED and _known_by_name(rule):
             settled += [
                 PathRule(literal(path), rule.permissions, (path,), rule.sources) for path in rule.paths
             ]
@@ -214,6 +219,11 @@ def _apart(rules: Sequence[PathRule], warnings: set[str]) -> list[PathRule]:
                 f" {_words(denied)} also where another path needs it"
             )
     return settled
+
+
+def _known_by_name(rule: PathRule) -> bool:
+    """Whether its paths have the same names each time: only their number made a pattern of them."""
+    return bool(rule.collapses) and all(each.rule in ("threshold", "rules") for each in rule.collapses)
 
 
 def _denied(permissions: Permission) -> Permission:
@@ -279,6 +289,6 @@ def _unlike_base(peer: Peer, sent: SignalRight) -> bool:
 
 
 def shown(glob: Glob) -> str:
-    """Return a pattern for a person: ASCII, at most 200 characters."""
+    """Return a pattern for a person: ASCII that prints, at most 200 characters."""
     text = "".join(each.text if isinstance(each, Wild) else chr(each) for each in glob.tokens)
-    return text.encode("ascii", "backslashreplace").decode()[:200]
+    return text.encode("unicode_escape").decode()[:200]

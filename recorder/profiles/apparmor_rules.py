@@ -17,6 +17,7 @@ from recorder.model.access import (
     IoUringRight,
     MessageQueue,
     Mount,
+    MountStep,
     Ptrace,
     PtraceRight,
     Signal,
@@ -27,7 +28,7 @@ from recorder.model.access import (
     UserNamespace,
 )
 from recorder.model.accesses import Accesses
-from recorder.model.kernel_names import CAPABILITIES, FAMILIES, SOCKET_TYPES
+from recorder.model.kernel_names import CAPABILITIES, FAMILIES, LAST_SIGNAL, MOUNT_FLAGS, SOCKET_TYPES
 from recorder.model.record import Phase
 from recorder.model.secret import generalised
 from recorder.profiles.glob import Glob
@@ -41,11 +42,22 @@ from recorder.profiles.path_tree import (
     Thresholds,
     UsedPath,
     path_rules,
+    united,
 )
 
 __all__ = ["AppArmorRules", "LinkRule", "NetworkRule", "apparmor_rules", "permissions_of"]
 
-_UNIX: Final = 1
+# apparmor_parser refuses a profile with a rule for them: the first it never had, the second was removed
+_NO_TYPES: Final = frozenset({"dccp"})
+_NO_FAMILIES: Final = frozenset({"decnet"})
+_REMOUNT: Final = 0x20
+_BIND: Final = 0x1000
+_MOUNT_ATTRIBUTES: Final = sum(
+    flag
+    for flag, name in MOUNT_FLAGS.items()
+    if name not in ("bind", "move", "private", "rec", "remount", "shared", "slave", "unbindable")
+)
+"""What mount rules have a word for, beside what makes another step of it."""
 
 _PERMISSIONS: Final[Mapping[FileRight, Permission]] = {
     FileRight.READ: Permission.READ,
@@ -118,7 +130,7 @@ def permissions_of(rights: int) -> Permission:
     for right, permission in _PERMISSIONS.items():
         if rights & right:
             found |= permission
-    return found & ~Permission.APPEND if found & Permission.WRITE else found
+    return united(found, NOTHING)
 
 
 def apparmor_rules(
@@ -173,7 +185,8 @@ class _Paths:
 
     def add(self, file: File, rights: int, source: int) -> None:
         if file.cut:
-            self.left_out.add(f"{_shown(file.path)}...: longer than the kernel's path is kept")
+            name = _shown(generalised(file.path).text)
+            self.left_out.add(f"{name}...: longer than the kernel's path is kept")
             return
         if file.kind == FileKind.ANONYMOUS or not file.path.startswith(b"/"):
             # AppArmor asks for no path where the kernel has none: path_mediated_fs()
@@ -215,8 +228,7 @@ class _Paths:
         return name + b"/" if kind == FileKind.FOLDER and not name.endswith(b"/") else name
 
     def _put(self, path: bytes, permissions: Permission, source: int) -> None:
-        both = self._permissions.get(path, NOTHING) | permissions
-        self._permissions[path] = both & ~Permission.APPEND if both & Permission.WRITE else both
+        self._permissions[path] = united(self._permissions.get(path, NOTHING), permissions)
         self._sources[path] = self._sources.get(path, 0) | source
 
 
@@ -242,11 +254,14 @@ class _Other:
         elif isinstance(subject, UnixSocket):
             self.unix.append((subject, SocketRight(rights & 0x7F)))
         elif isinstance(subject, Signal):
-            self.signals.append((subject, SignalRight(rights & 0x3)))
+            if 0 <= subject.number <= LAST_SIGNAL:
+                self.signals.append((subject, SignalRight(rights & 0x3)))
+            else:
+                self.left_out.add(f"signal {subject.number}: there is none of that number")
         elif isinstance(subject, Ptrace):
             self.ptraces.append((subject, PtraceRight(rights & 0xF)))
         elif isinstance(subject, Mount):
-            self.mounts.append(subject)
+            self._mount(subject)
         elif isinstance(subject, Capability):
             self._capability(subject, rights)
         elif isinstance(subject, UserNamespace):
@@ -256,10 +271,22 @@ class _Other:
         elif isinstance(subject, MessageQueue):
             self.queues.append((subject, FileRight(rights & 0x1FFF)))
 
+    def _mount(self, mount: Mount) -> None:
+        own = {int(MountStep.MOUNT): 0, int(MountStep.REMOUNT): _REMOUNT | _BIND}
+        more = mount.flags & ~_MOUNT_ATTRIBUTES & ~own.get(mount.step, mount.flags)
+        with_source = mount.step in (MountStep.BIND, MountStep.MOVE, MountStep.PIVOT_ROOT)
+        folders = (mount.target, mount.source) if with_source else (mount.target,)
+        if more:
+            self.left_out.add(f"a mount with flags {more:#x}: AppArmor has no word for them")
+        elif not all(each.startswith(b"/") for each in folders):
+            self.left_out.add("a mount of or at what is no path: it has no rule")
+        else:
+            self.mounts.append(mount)
+
     def _socket(self, socket: Socket) -> None:
         kind = SOCKET_TYPES.get(socket.type)
         family = FAMILIES[socket.family] if 0 < socket.family < len(FAMILIES) else None
-        if kind and family:
+        if kind and family and kind not in _NO_TYPES and family not in _NO_FAMILIES:
             self.networks.add(NetworkRule(family, kind))
         else:
             self.left_out.add(
@@ -288,4 +315,4 @@ def _links(pairs: set[tuple[bytes, bytes]], rules: Sequence[PathRule]) -> tuple[
 
 
 def _shown(path: bytes) -> str:
-    return path[:80].decode("ascii", "backslashreplace")
+    return path[:80].decode("latin-1").encode("unicode_escape").decode()

@@ -20,8 +20,9 @@ from recorder.model.access import (
     UnixSocket,
 )
 from recorder.model.kernel_names import MOUNT_FLAGS, SIGNALS, SOCKET_TYPES
+from recorder.model.secret import PLACEHOLDER, generalised
 from recorder.profiles.apparmor_rules import AppArmorRules
-from recorder.profiles.glob import Glob, Token
+from recorder.profiles.glob import STAR, Glob, Token
 from recorder.profiles.path_tree import PathRule, Permission
 
 __all__ = ["FLAGS", "comments", "glob_text", "path_rule_text", "quoted", "rule_lines", "to_text"]
@@ -38,8 +39,9 @@ _LETTERS: Final = (
     (Permission.MAP, "m"),
     (Permission.EXECUTE, "ix"),
 )
-_META: Final = frozenset(b'\\"*?[]{}^')
-_PRINTABLE: Final = range(0x20, 0x7F)
+_META: Final = frozenset(b'"*?[]{}^')
+# For the parser's lexer a quote behind any backslash is part of the text, so none stands before one
+_PRINTABLE: Final = frozenset(range(0x20, 0x7F)) - {ord("\\")}
 _SELF: Final = "@{profile_name}"
 
 _BIND: Final = 0x1000
@@ -136,6 +138,11 @@ def quoted(text: bytes) -> str:
     return f'"{"".join(_token(each) for each in text)}"'
 
 
+def _named(text: bytes) -> str:
+    """Return a name that is no file's, without quotes: `*` for what looks like a secret."""
+    return STAR.text.join(quoted(piece)[1:-1] for piece in generalised(text).text.split(PLACEHOLDER))
+
+
 def _token(token: Token) -> str:
     if not isinstance(token, int):
         return token.text
@@ -150,9 +157,13 @@ def _unix(rules: AppArmorRules) -> Iterator[str]:
         kind = SOCKET_TYPES.get(socket.type)
         kind = f" type={kind}" if kind else ""
         lines.add(f"unix (create, getattr, setattr, getopt, setopt, shutdown){kind},")
-        words = [_WORDS[right] for right in _WORDS if rights & right]
-        if words:
-            lines.add(f"unix ({', '.join(words)}){kind}{_addresses(socket)},")
+        own, peer = _addresses(socket)
+        words = [word for right, word in _WORDS.items() if rights & right]
+        # apparmor_parser refuses a rule with a peer that has what has none
+        alone = [word for word in words if word in _ALONE and peer]
+        for some, ends in ((alone, own), ([word for word in words if word not in alone], own + peer)):
+            if some:
+                lines.add(f"unix ({', '.join(some)}){kind}{ends},")
     yield from sorted(lines)
 
 
@@ -164,17 +175,18 @@ _WORDS: Final = {
     SocketRight.SEND: "send",
     SocketRight.RECEIVE: "receive",
 }
+_ALONE: Final = frozenset({"bind", "listen"})
 
 
-def _addresses(socket: UnixSocket) -> str:
-    """Only abstract addresses are asked for here; paths are files."""
-    own = f' addr="@{quoted(socket.address[1:])[1:-1]}"' if socket.address[:1] == b"\0" else ""
+def _addresses(socket: UnixSocket) -> tuple[str, str]:
+    """Return its own, and the peer's; only abstract ones are asked for here: paths are files."""
+    own = f' addr="@{_named(socket.address[1:])}"' if socket.address[:1] == b"\0" else ""
     peer = []
     if socket.peer and (socket.peer.inside or socket.peer.label):
         peer.append(f"label={_label(socket.peer)}")
     if socket.peer_address[:1] == b"\0":
-        peer.append(f'addr="@{quoted(socket.peer_address[1:])[1:-1]}"')
-    return f"{own} peer=({', '.join(peer)})" if peer else own
+        peer.append(f'addr="@{_named(socket.peer_address[1:])}"')
+    return own, f" peer=({', '.join(peer)})" if peer else ""
 
 
 def _label(peer: Peer) -> str:
@@ -219,7 +231,7 @@ def _mount(mount: Mount) -> Iterator[str]:
     target = _folder(mount.target)
     match mount.step:
         case MountStep.MOUNT:
-            source = f" {quoted(mount.source)}" if mount.source else ""
+            source = f' "{_named(mount.source)}"' if mount.source else ""
             kind = f"fstype={quoted(mount.file_system)}"
             yield f"mount {kind} options=({_options(mount.flags)}){source} -> {target},"
         case MountStep.REMOUNT:
@@ -241,7 +253,7 @@ def _mount(mount: Mount) -> Iterator[str]:
 
 
 def _folder(path: bytes) -> str:
-    return f'"{quoted(path.rstrip(b"/"))[1:-1]}{{,/}}"' if path.rstrip(b"/") else '"/"'
+    return f'"{_named(path.rstrip(b"/"))}{{,/}}"' if path.rstrip(b"/") else '"/"'
 
 
 def _options(flags: int) -> str:
@@ -259,7 +271,7 @@ def _newer(rules: AppArmorRules) -> Iterator[str]:
         found.append("userns create,")
     if rules.io_uring:
         found.append("io_uring,")
-    found += [f"mqueue type=posix {quoted(queue.name)}," for queue, _ in rules.queues]
+    found += [f'mqueue type=posix "{_named(queue.name)}",' for queue, _ in rules.queues]
     if found:
         yield "# with the abi of AppArmor 4:"
         yield from _commented(found)

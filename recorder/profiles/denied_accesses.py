@@ -28,6 +28,7 @@ from recorder.model.accesses import Accesses, AccessKey, Seen
 from recorder.model.denial import AppArmorDenial
 from recorder.model.kernel_names import CAPABILITIES, FAMILIES, SOCKET_TYPES
 from recorder.model.record import Phase, Record
+from recorder.model.secret import generalised
 
 __all__ = ["Denied", "denied_accesses", "profile_of"]
 
@@ -158,7 +159,7 @@ def _file(denial: AppArmorDenial) -> tuple[Subject, int]:
     if denial.name.cut or denial.target.cut:
         raise ValueError("its path is not whole")
     if not name.startswith(b"/"):
-        raise ValueError(f"its name is no path: {name[:40]!r}")
+        raise ValueError(f"its name is no path: {generalised(name).text[:40]!r}")
     kind = FileKind.FOLDER if name.endswith(b"/") and name != b"/" else FileKind.REGULAR
     rights = _bits(denial, _FILE)
     target = denial.target.content.rstrip(b"/") if rights & FileRight.LINK else b""

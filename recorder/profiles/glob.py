@@ -27,11 +27,15 @@ def _mask(characters: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """A step of a match. mask: the bytes that it takes, bit n for byte n; it may be left out, or repeated."""
+    """A step of a match. mask: the bytes that it takes, bit n for byte n; it may be left out, or repeated.
+
+    jump: instead of it, a match may go on so many steps further.
+    """
 
     mask: int
     optional: bool = False
     repeated: bool = False
+    jump: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,14 @@ HEX = Wild("[0-9a-f]", "?", (Atom(_DIGITS | _mask(b"abcdef")),))
 WORD = Wild(
     "[0-9A-Za-z_]", "?", (Atom(_DIGITS | _mask(bytes([*range(65, 91), *range(97, 123)]) + b"_")),)
 )  # fmt: skip
-# tunables/kernelvars of AppArmor 3: up to seven digits, the first not 0 (of seven: 1 to 4)
+# tunables/kernelvars of AppArmor 3: up to six digits, the first not 0; or seven, the first 1 to 4
 PID = Wild(
     "@{pid}",
     "@{pid}",
-    (Atom(_DIGITS & ~_mask(b"0")), *[Atom(_DIGITS, optional=True)] * 6),
+    (
+        *(Atom(0, optional=True, jump=9), Atom(_mask(b"1234")), *[Atom(_DIGITS)] * 6, Atom(0, jump=7)),
+        *(Atom(_DIGITS & ~_mask(b"0")), *[Atom(_DIGITS, optional=True)] * 5),
+    ),
 )
 
 _RUNS = (STAR, DEEP)
@@ -148,12 +155,16 @@ def _atoms(glob: Glob) -> tuple[Atom, ...]:
 
 
 def _closure(atoms: tuple[Atom, ...], at: Iterable[int]) -> frozenset[int]:
-    found = set(at)
-    for start in tuple(found):
-        n = start
-        while n < len(atoms) and atoms[n].optional:
-            n += 1
-            found.add(n)
+    waiting = list(at)
+    found: set[int] = set()
+    while waiting:
+        n = waiting.pop()
+        if n in found:
+            continue
+        found.add(n)
+        if n < len(atoms):
+            atom = atoms[n]
+            waiting += [n + 1] * atom.optional + [n + atom.jump] * (atom.jump > 0)
     return frozenset(found)
 
 

@@ -9,6 +9,7 @@ nor are names of the root. Nothing else is widened; each time is kept with its r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntFlag
@@ -19,11 +20,12 @@ from recorder.profiles.glob import DEEP, STAR, Glob, Token
 from recorder.profiles.path_part import KEPT, Lifetime, Part, part_of
 
 __all__ = ["MAX_RULES", "THRESHOLDS", "Collapse", "PathRule", "Permission", "Thresholds", "UsedPath"]
-__all__ += ["path_rules"]
+__all__ += ["path_rules", "united"]
 
 MAX_RULES: Final = 2_000
 """Rules for paths in a profile; beyond it thresholds are halved, and then whole folders become `**`."""
 MAX_EXAMPLES: Final = 3
+_LIBRARY: Final = re.compile(rb"\.so(?:\.[0-9]+)*$")
 
 
 class Permission(IntFlag):
@@ -40,6 +42,12 @@ class Permission(IntFlag):
 
 
 NOTHING: Final = Permission(0)
+
+
+def united(one: Permission, other: Permission) -> Permission:
+    """Return both. A write has the right to append; apparmor_parser refuses a rule that says so."""
+    both = one | other
+    return both & ~Permission.APPEND if both & Permission.WRITE else both
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,7 @@ class _Leaf:
     collapses: list[Collapse] = field(default_factory=list)
 
     def add(self, other: _Leaf) -> None:
-        self.permissions |= other.permissions
+        self.permissions = united(self.permissions, other.permissions)
         self.sources |= other.sources
         self.paths += other.paths
         self.collapses += other.collapses
@@ -263,16 +271,20 @@ def _deepen(root: _Node, maximum: int, count: int, thresholds: Thresholds) -> No
         for _, above, node in sorted(depths[depth], key=lambda each: (each[0], _written(each[1]))):
             if count <= maximum or depth < 2:
                 return
+            itself = node.leaves.pop((), None)  # the pattern does not stand for the folder
             leaves = list(_leaves(node))
-            node.leaves, node.folders = {}, {}
+            if not leaves:
+                node.leaves = {(): itself} if itself else {}
+                continue
+            deep = _Leaf()
             for leaf in leaves:
-                node.put((DEEP,), leaf)
-            for leaf in node.leaves.values():
-                paths = sorted(set(leaf.paths))
-                leaf.collapses.append(
-                    Collapse("rules", _written((*above, (DEEP,))), len(paths), maximum, tuple(paths[:3]))
-                )
-            count -= len(leaves) - len(node.leaves)
+                deep.add(leaf)
+            paths = sorted(set(deep.paths))
+            deep.collapses.append(
+                Collapse("rules", _written((*above, (DEEP,))), len(paths), maximum, tuple(paths[:3]))
+            )
+            node.leaves, node.folders = {(DEEP,): deep, **({(): itself} if itself else {})}, {}
+            count -= len(leaves) - 1
 
 
 def _folders(node: _Node, above: tuple[_Name, ...]) -> Iterator[tuple[tuple[_Name, ...], _Node]]:
@@ -354,13 +366,13 @@ def _summed(collapses: Iterable[Collapse]) -> tuple[Collapse, ...]:
 
 
 def _pattern(names: Iterable[_Name]) -> _Name:
-    """Return `*`, with the extension that all have, or `.so` where all have it."""
+    """Return `*`, with the extension that all have, or `.so` where all are libraries."""
     texts = []
     for name in names:
         texts.append(bytes(each for each in name if isinstance(each, int)))
         if len(texts[-1]) != len(name):
             return (STAR,)
-    if all(b".so" in text for text in texts):
+    if all(_LIBRARY.search(text) for text in texts):
         return (STAR, *b".so", STAR)
     stems = {text.rpartition(b".")[0::2] for text in texts}
     extensions = {extension for stem, extension in stems if stem}

@@ -19,12 +19,14 @@ def to_cil(
 ) -> str:
     """Return the text, ASCII: the same rules give the same bytes.
 
-    The type of the process is `NAME.process`, with `_` for what is no letter or digit in the name.
+    The type of the process is `NAME.process`, with `_` for what is no letter or digit in the name;
+    `p_NAME.process` for one that begins with a digit, or is the block that is inherited.
     about: how it came to be, as comments. inherit: a block that it begins with, which defines `process`;
     empty: none, and it is defined here.
     """
     lines = [f"; {each[2:]}" for each in comments(about)]
-    lines += [f"(block {block_name(name)}"]
+    block = block_name(name)
+    lines += [f"(block {f'p_{block}' if block == inherit else block}"]
     if inherit:
         lines.append(f"  (blockinherit {inherit})")
     else:

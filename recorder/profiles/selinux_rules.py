@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -33,6 +34,9 @@ REFUSED_PERMISSIONS: Final = frozenset(
 )
 """With these an installer of SelinuxProfile objects refuses the whole profile."""
 
+_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+"""Names of classes and of permissions; what comes from another machine may be any text."""
+_TYPE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 _Allowed = Mapping[tuple[str, str], tuple[str, ...]]
 
 
@@ -82,8 +86,11 @@ def selinux_rules(record: Record, domain: str = "") -> SelinuxRules:
     enforced = 0
     for each in denials:
         source, target = _type(each.source), _type(each.target)
-        if source is None or target is None or not each.object_class or not each.permissions:
-            left_out.add(f"a denial of class {each.object_class or 'unknown'}: its contexts are not whole")
+        if not _WORD.fullmatch(each.object_class):
+            left_out.add("a denial whose class is no word of the kernel's")
+            continue
+        if source is None or target is None or not each.permissions:
+            left_out.add(f"a denial of class {each.object_class}: its contexts are not whole")
             continue
         if source != domain:
             left_out.add(f"denials of processes of type {source}: this profile is for {domain}")
@@ -91,8 +98,9 @@ def selinux_rules(record: Record, domain: str = "") -> SelinuxRules:
         enforced += not each.permissive
         key = (SELF if target == source else target, each.object_class)
         for name in each.permissions:
-            if name.startswith("0x"):
-                left_out.add(f"permission {name} of class {each.object_class}: the kernel has no name for it")
+            if not _WORD.fullmatch(name):
+                said = name[:40].encode("unicode_escape").decode()
+                left_out.add(f"permission {said} of class {each.object_class}: the kernel has no name for it")
             else:
                 allowed.setdefault(key, set()).add(name)
     if not allowed:
@@ -137,7 +145,7 @@ def _type(context: Text) -> str | None:
     if len(parts) < 3 or (context.cut and len(parts) == 3):
         return None
     name = parts[2].decode("ascii", "replace")
-    return name if name.isascii() and name.replace("_", "").replace(".", "").isalnum() else None
+    return name if _TYPE.fullmatch(name) else None
 
 
 def _refused(key: tuple[str, str], names: Iterable[str]) -> tuple[str, ...]:

@@ -115,11 +115,13 @@ DENIALS = {
 # what containers use: programs at the kernel's security functions, and AppArmor's log to compare with
 _ACCESSES = "tests/guest/inside/accesses"
 _EVERYWHERE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("completeness", "phases"))
-_ONCE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("bounds", "command_line", "paths", "peers"))
+_ONCE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("command_line", "paths", "peers"))
+# where programs are preempted, and seconds of each are attached
+_TWICE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("bounds", "lifetime"))
 ACCESSES = {
     "6.1": (*_EVERYWHERE, *_ONCE),
     "6.12": (*_EVERYWHERE, f"{_ACCESSES}/test_round_trip.py"),
-    "newest": _EVERYWHERE,
+    "newest": (*_EVERYWHERE, *_TWICE),
 }
 # For denials alone: SELinux beside 6.1, and where only the audit log can be read. 5.10
 # cannot run the other programs: test_smoke.py has what it says.

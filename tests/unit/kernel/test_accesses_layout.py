@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from recorder.kernel import accesses_layout as layout
+from recorder.kernel.accesses_spec import HASHED, SCRATCH_BYTES
 from recorder.kernel.btf import Btf, check_layout
 from recorder.kernel.libbpf import Libbpf
 from recorder.kernel.spec import object_path
@@ -36,6 +37,15 @@ def _btf(check):
 def test_what_is_written_here_is_the_objects():
     """Sizes, places and numbers."""
     _btf(lambda btf: check_layout(btf, layout.STRUCTS, layout.ENUMS))
+
+
+def test_what_memory_is_computed_from_is_the_objects():
+    """Sizes of structs that only the kernel side uses."""
+    structs = ("scratch", "place", "process", "execution")
+    sizes = [_btf(lambda btf, name=name: btf.struct(name)[0]) for name in structs]
+    number = 8  # an index or a process id, padded
+    hashed = (HASHED["places"] - number, HASHED["undecided"] - number, HASHED["executions"] - number)
+    assert sizes == [SCRATCH_BYTES, *hashed]
 
 
 def test_every_shared_type_of_the_header_is_mirrored():

@@ -44,3 +44,14 @@ def files(text, phase=Phase.WORKLOAD):
         other = target[0].encode() if target else b""
         subjects.append((File(name.encode(), other, kind), rights(letters)))
     return did(*subjects, phase=phase)
+
+
+def recorded(used):
+    """What a record has of paths (tests.truth.stated_paths): in temporary folders they were made."""
+    subjects = []
+    for each in used:
+        temporary = each.path.startswith((b"/tmp/", b"/var/tmp/"))
+        letters = ["c" if letter == "w" and temporary else letter for letter in each.letters]
+        kind = FileKind.FOLDER if each.path.endswith(b"/") else FileKind.REGULAR
+        subjects.append((File(each.path.rstrip(b"/"), kind=kind), rights(letters)))
+    return did(*subjects)

@@ -302,3 +302,12 @@ def test_what_is_installed_loads():
         command = ["apparmor_parser", "-Q", "-K", "--skip-kernel-load"]
         done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr.decode()
+
+
+def test_names_that_are_new_each_time_are_not_listed_one_by_one():
+    """Also where a threshold united more: another run has other names, and the pattern would deny them."""
+    seen = files(
+        "\n".join(f"r /srv/{n}/id-{n}123456" for n in range(12)) + "\nw /srv/0/id-written\nr /srv/0/own"
+    )
+    profile = abstract_profile(apparmor_rules([seen]), "x")
+    assert profile.read_write == ("/srv/*/id-?*",)

@@ -301,3 +301,31 @@ def test_how_it_came_to_be_stands_above_it():
     )
     assert text.splitlines()[:2] == ["# kernel: 6\\012/\\*\\* rwix,", "# verdict: complete"]
     assert parsed(text, "-N").split() == ["x"]
+
+
+def test_what_the_parser_has_no_word_for_is_named():
+    """In no rule: with one the whole profile would not load."""
+    seen = did(
+        (Socket(2, 6, 33), SocketRight.CREATE),
+        (Socket(12, 1, 0), SocketRight.CREATE),
+        (Signal(65, Peer(inside=True)), SignalRight.SEND),
+        (Mount(MountStep.MOUNT, b"none", b"/mnt", b"tmpfs", 0x2000002), 0),
+        (Mount(MountStep.UMOUNT, b"", b"", b"", 0), 0),
+        (UnixSocket(2, b"\0own", b"\0its"), SocketRight.BIND | SocketRight.SEND),
+    )
+    assert lines(seen) == [
+        'unix (bind) type=dgram addr="@own",',
+        "unix (create, getattr, setattr, getopt, setopt, shutdown) type=dgram,",
+        'unix (send) type=dgram addr="@own" peer=(addr="@its"),',
+        "# not in here: a mount of or at what is no path: it has no rule",
+        "# not in here: a mount with flags 0x2000000: AppArmor has no word for them",
+        "# not in here: signal 65: there is none of that number",
+        "# not in here: sockets of family 12, type 1: AppArmor has no word for them",
+        "# not in here: sockets of family 2, type 6: AppArmor has no word for them",
+    ]
+
+
+def test_a_name_that_ends_with_a_backslash_ends_there():
+    """To the parser a quote behind a backslash is a part of the name, and the next rule would be, too."""
+    seen = files('r /a/x\\\nr /a/y"rwix,\nr /a/z\\"')
+    assert lines(seen) == ['"/a/x\\134" r,', '"/a/y\\"rwix," r,', '"/a/z\\134\\"" r,']

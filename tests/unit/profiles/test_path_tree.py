@@ -332,3 +332,25 @@ def test_the_page_has_each_rule():
         for folder in re.findall(r"`(.*?)`", folders)
     }
     assert found == dict(THRESHOLDS.limits)
+
+
+def test_what_is_appended_to_and_what_is_written_become_one_rule_that_loads():
+    """A write has the right to append, and apparmor_parser refuses a rule that says both."""
+    used = [UsedPath(b"/log/1234567", Permission.APPEND), UsedPath(b"/log/7654321", WRITE)]
+    assert texts(path_rules(used)) == ['"/log/[0-9]*" w,']
+
+
+def test_an_extension_that_looks_like_a_librarys():
+    """`*.sock` is not `*.so*`."""
+    sockets = [UsedPath(b"/srv/d/%d.sock" % n, READ) for n in range(11)]
+    libraries = [UsedPath(b"/opt/lib/lib%d.so%s" % (n, b".1" * (n % 3)), READ) for n in range(11)]
+    assert texts(path_rules([*sockets, *libraries])) == ['"/opt/lib/*.so*" r,', '"/srv/d/*.sock" r,']
+
+
+def test_a_folder_that_became_a_pattern_may_still_be_listed():
+    """`FOLDER/**` does not stand for the folder itself, which keeps its own permissions."""
+    used = [UsedPath(b"/a/b/%d/x%d" % (n % 9, n), READ | WRITE) for n in range(900)]
+    used += [UsedPath(b"/a/b/", READ), UsedPath(b"/a/b/0/", READ)]
+    rules = path_rules(used, Thresholds({b"/": 10_000}), 2)
+    assert texts(rules) == ['"/a/b/" r,', '"/a/b/**" rw,']
+    assert all(any(rule.glob.matches(each.path) for rule in rules) for each in used)

@@ -1,15 +1,18 @@
-"""Memory is bounded, and what had no place is counted; needs a kernel that can attach."""
+"""Memory is bounded, what had no place is counted, and what has one makes a profile; needs AppArmor."""
 
-import sys
+import uuid
 
 from recorder.kernel.accesses import AccessLosses
-from recorder.kernel.accesses_spec import AccessBounds
 from recorder.kernel.preemption import programs_are_preemptible
 from recorder.model.access import File
 from recorder.model.record import Phase
-from tests.guest.inside.accesses.watched import shell, watched
+from recorder.profiles.apparmor_rules import apparmor_rules
+from recorder.profiles.apparmor_text import to_text
+from recorder.profiles.path_tree import THRESHOLDS
+from tests.guest.inside.accesses.conftest import FEW
+from tests.guest.inside.accesses.watched import confined, new_cgroup, shell
 
-MAKE = "import sys; [open(f'{sys.argv[1]}/{number}', 'x').close() for number in range(int(sys.argv[2]))]"
+MAKE = "i=0; while [ $i -lt {} ]; do true >{}/$i || exit 9; i=$((i+1)); done"
 
 
 def _below(seen, folder) -> set[bytes]:
@@ -18,30 +21,38 @@ def _below(seen, folder) -> set[bytes]:
     return {file.path for file in files if file.path.startswith(start)}
 
 
-def test_more_files_than_a_target_may_have(tmp_path, scaled):
-    """Of 100,000 files those that fit are there, others are counted, and another target has its own."""
+def test_more_files_than_a_target_may_have(tmp_path, small, scaled):
+    """Of 100,000 files those that fit are there, others are counted, and another target has its own.
+
+    By the rules that generalise what fits all of them may be made, and no file beside their folder.
+    """
     number = scaled(100_000, 1_500)
-    (tmp_path / "many").mkdir()
-    (tmp_path / "few").mkdir()
-    bounds = AccessBounds(accesses=1200, per_target=1000, lines=4000)
-    with (
-        watched(bounds) as recorder,
-        recorder.recording() as (greedy, first),
-        recorder.recording() as (modest, second),
-    ):
-        targets = (first, second)
-        for cgroup, folder, files in ((greedy, "many", number), (modest, "few", 5)):
-            ended = shell(cgroup, f'exec {sys.executable} -SE -c "{MAKE}" {tmp_path}/{folder} {files}')
+    folders = many, few = [tmp_path / name for name in ("many", "few")]
+    for folder in folders:
+        folder.mkdir()
+    with small.recording() as (greedy, first), small.recording() as (modest, second):
+        refused_before = small.watch.use()["accesses"][1]
+        for cgroup, text in ((greedy, MAKE.format(number, many)), (modest, MAKE.format(5, few))):
+            ended = shell(cgroup, text)
             assert ended.returncode == 0, ended.stderr
-        seen = [recorder.watch.read(target) for target in targets]
-        losses = [recorder.watch.losses(target) for target in targets]
-        used = recorder.watch.used
-    kept = _below(seen[0], tmp_path / "many")
-    assert 500 <= len(kept) < 1000
+        found = [small.watch.read(target, final=True) for target in (first, second)]
+        use = small.watch.use()
+    seen, losses = [each.accesses for each in found], [each.losses for each in found]
+    kept = _below(seen[0], many)
+    assert 100 <= len(kept) < FEW.per_target
     # each file is made, and opened: two accesses
     twice = 2 if programs_are_preemptible() else 1
     assert 0 <= losses[0].refused - 2 * twice * (number - len(kept)) <= 20 * twice
-    assert _below(seen[1], tmp_path / "few") == {b"%s/few/%d" % (bytes(tmp_path), each) for each in range(5)}
+    assert _below(seen[1], few) == {b"%s/few/%d" % (bytes(tmp_path), each) for each in range(5)}
     assert losses[1] == AccessLosses()
-    assert used[0] <= 1200
-    assert used[1] <= 4000
+    assert len(kept) < use["accesses"][0] <= FEW.accesses
+    assert 0 < use["lines"][0] <= FEW.lines
+    assert use["accesses"][1] == refused_before + losses[0].refused
+    profile = f"bounds-{uuid.uuid4().hex[:8]}"
+    text = to_text(apparmor_rules([seen[0]], THRESHOLDS), profile)
+    with confined(profile, text) as enter, new_cgroup() as cgroup:
+        again = shell(cgroup, MAKE.format(number, many), before=enter)
+        beside = shell(cgroup, MAKE.format(1, tmp_path), before=enter)
+    assert again.returncode == 0, f"{again.stderr!r}\n{text}"
+    assert beside.returncode == 9, f"{beside.stderr!r}\n{text}"
+    assert not (tmp_path / "0").exists()

@@ -22,8 +22,8 @@ def test_every_operation_is_in_the_audit_log_of_a_profile_that_allows_nothing(tm
     with complaining("nothing"), recorder.recording() as (cgroup, target), AvcReader() as reader:
         assert 80 <= operate(tmp_path / "folder", "nothing", cgroup, marker) < 200
         records = reader.until(marker.name.encode())
-        seen = recorder.watch.read(target)
-        losses = recorder.watch.losses(target)
+        found = recorder.watch.read(target, final=True)
+        seen, losses = found.accesses, found.losses
     records = [each for each in records if each.fields.get("profile", b"").startswith(b"nothing")]
     truth = {item for each in records if "apparmor" in each.fields for item in from_audit(each)}
     mine = {

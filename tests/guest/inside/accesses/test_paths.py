@@ -28,7 +28,7 @@ def _seen(recorder: Watched, text: str) -> dict[File, int]:
     with recorder.recording() as (cgroup, target):
         ended = shell(cgroup, text)
         assert ended.returncode == 0, ended.stderr
-        seen = recorder.watch.read(target)
+        seen = recorder.watch.read(target, final=True).accesses
     files = [each for each in seen.of(Phase.WORKLOAD) if isinstance(each[0], File)]
     return {subject: access.rights for subject, access in files}
 

@@ -44,7 +44,8 @@ def test_sockets_signals_and_refused_capabilities(tmp_path, recorder):
             os.kill(process.pid, signal.SIGUSR1)
             Path(f"/proc/{process.pid}/environ").read_bytes()
             process.kill()
-        seen = {subject: access.rights for subject, access in recorder.watch.read(target).of(Phase.WORKLOAD)}
+        found = recorder.watch.read(target, final=True).accesses
+        seen = {subject: access.rights for subject, access in found.of(Phase.WORKLOAD)}
     path, inside = os.fsencode(tmp_path / "stream"), b"\0inside"
     for address in (path, inside):
         own = SocketRight.BIND | SocketRight.LISTEN | SocketRight.ACCEPT

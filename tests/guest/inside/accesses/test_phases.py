@@ -37,7 +37,8 @@ def test_before_the_exec_is_set_up_and_the_exec_is_the_workloads(tmp_path, recor
             f"read line <{tmp_path}/after",
             before=f"read line <{tmp_path}/before; /bin/true;",
         )
-        seen, losses = recorder.watch.read(target), recorder.watch.losses(target)
+        found = recorder.watch.read(target, final=True)
+        seen, losses = found.accesses, found.losses
     setup, workload = _files(seen, Phase.SETUP), _files(seen, Phase.WORKLOAD)
     assert setup[bytes(tmp_path / "before")] == FileRight.READ
     assert bytes(tmp_path / "before") not in workload
@@ -55,7 +56,7 @@ def test_who_never_executes_is_workload(tmp_path, recorder):
     (tmp_path / "file").write_text("x\n")
     with recorder.recording() as (cgroup, target):
         shell(cgroup, "", before=f"read line <{tmp_path}/file; exit;")
-        seen = recorder.watch.read(target)
+        seen = recorder.watch.read(target, final=True).accesses
     assert _files(seen, Phase.WORKLOAD)[bytes(tmp_path / "file")] == FileRight.READ
     assert not list(seen.of(Phase.SETUP))
 
@@ -82,13 +83,12 @@ def test_a_container_and_what_executes_in_it_later(container, layout, recorder):
         it.start()
         it.wait_for_output("ready")
         [target] = recorder.backend.targets()
-        first = recorder.watch.read(target)
+        first = recorder.watch.read(target).accesses
         for name in ("/second", "/third"):
             it.exec("/bin/cat", name).good()
-        last = recorder.watch.read(target)
-        losses = recorder.watch.losses(target)
-    recorder.backend.drop(target)
-    recorder.backend.release(target)
+        found = recorder.watch.read(target, final=True)
+        last, losses = found.accesses, found.losses
+    recorder.release(target)
     assert _files(first, Phase.WORKLOAD) == {b"/signals": EXECUTED}
     steps = {subject.step for subject, _ in first.of(Phase.SETUP) if isinstance(subject, Mount)}
     assert steps >= {MountStep.MOUNT, MountStep.UMOUNT, MountStep.PIVOT_ROOT}

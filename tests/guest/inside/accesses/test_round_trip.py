@@ -123,13 +123,12 @@ def _recorded(tmp_path, recorder, parent, runtime, workload):
     try:
         done = _run(tmp_path, runtime, workload, f"({workload.text})")
         [target] = recorder.backend.targets()
-        seen = recorder.watch.read(target)
+        seen = recorder.watch.read(target, final=True).accesses
         losses = recorder.watch.losses(target)
     finally:
         recorder.backend.unwatch(identity)
         for target in recorder.backend.targets():
-            recorder.backend.drop(target)
-            recorder.backend.release(target)
+            recorder.release(target)
     assert done.status == 0, done
     assert losses == AccessLosses()
     return seen

@@ -15,6 +15,7 @@ from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import Bounds, syscalls_spec
 
 CGROUPS = Path("/sys/fs/cgroup")
+BOUNDS = Bounds(slots=16)
 PROGRAM = Path(__file__).parent / "operations.py"
 
 
@@ -39,14 +40,23 @@ class Watched:
     """
 
     def __init__(self, keeper: Path, bounds: AccessBounds | None = None) -> None:
-        self.backend = LibbpfBackend(syscalls_spec(Bounds(slots=16)))
+        self._keeper = keeper.stat().st_ino
+        self.backend = LibbpfBackend(syscalls_spec(BOUNDS))
         try:
-            self.backend.watch(keeper.stat().st_ino, WatchRule(SlotMode.MODE_CONTAINER))
+            self._keep()
             self.watch = AccessWatch(self.backend, bounds)
             self.watch.attach()
         except BaseException:
             self.backend.close()
             raise
+
+    def _keep(self) -> None:
+        self.backend.watch(self._keeper, WatchRule(SlotMode.MODE_CONTAINER))
+
+    def attach_calls_anew(self) -> None:
+        """The recorder of calls comes after the watch then; while nothing is recorded."""
+        self.backend.unwatch(self._keeper)
+        self._keep()
 
     @contextlib.contextmanager
     def recording(self, mode: SlotMode = SlotMode.MODE_EXEC) -> Iterator[tuple[Path, Target]]:
@@ -56,8 +66,14 @@ class Watched:
             try:
                 yield cgroup, target
             finally:
-                self.backend.drop(target)
-                self.backend.release(target)
+                self.release(target)
+
+    def release(self, target: Target) -> None:
+        """As an agent does at its end."""
+        self.backend.drop(target)
+        self.watch.drop(target)
+        self.watch.release(target)
+        self.backend.release(target)
 
     def close(self) -> None:
         self.watch.close()
@@ -85,6 +101,17 @@ def complaining(name: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["apparmor_parser", "--remove"], input=policy, check=False, timeout=120)
+
+
+@contextlib.contextmanager
+def confined(name: str, policy: str) -> Iterator[str]:
+    """An AppArmor profile that is enforced: what a shell does first so that the next one is in it."""
+    load = ["apparmor_parser", "--replace", "--skip-cache", "--quiet"]
+    subprocess.run(load, input=policy.encode(), check=True, timeout=240)
+    try:
+        yield f'echo "exec {name}" >/proc/self/attr/apparmor/exec;'
+    finally:
+        subprocess.run(["apparmor_parser", "--remove"], input=policy.encode(), check=False, timeout=120)
 
 
 def operate(folder: Path, profile: str, cgroup: Path, marker: Path) -> int:
