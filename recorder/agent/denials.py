@@ -229,7 +229,7 @@ class Denials:
 
 def _missed(losses: DenialLosses) -> int:
     of_kernel = losses.missed + losses.cgroups_full + losses.between
-    return of_kernel + losses.unattributed + losses.overruns + losses.audit_lost
+    return of_kernel + losses.unattributed + losses.overruns + losses.audit_lost + losses.unflushed
 
 
 def _lost(reading: DenialReading) -> int:

@@ -321,6 +321,7 @@ class _Parts:
             changed=self._records_changed,
             store_full=lambda: self.service.figures.full,
             left_out=self.service.why_left_out,
+            abilities=self.service.abilities,
         )
 
     def recordings_changed(self) -> None:

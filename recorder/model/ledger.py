@@ -152,6 +152,13 @@ CAUSES: Mapping[str, Cause] = _table(
             "see whether the patterns for folders cover the rest, or record parts of its work by themselves",
         ),
         Cause(
+            "accesses_missed",
+            Severity.LOSS,
+            "some of SELinux's denials, of which its profile is made, were not seen: it may lack permissions",
+            "see the notes on denials in the record for why; ask for denials from the beginning, and record"
+            " again",
+        ),
+        Cause(
             "accesses_unwatched",
             Severity.LOSS,
             "accesses were asked for, and nobody could see them: the record has none",
@@ -211,7 +218,8 @@ CAUSES: Mapping[str, Cause] = _table(
             "denials_missed",
             Severity.NOTE,
             "the kernel said of a denial only that there was one, skipped the program that sees it, or its"
-            " record could not be read",
+            " record could not be read; or SELinux's cache, which hides what was reported before, was not"
+            " emptied",
             "see docs/denials.md for when that is; the audit log may have it",
         ),
         Cause(

@@ -18,6 +18,7 @@ __all__ = [
     "RECORDED_BY",
     "RECORDING_LABEL",
     "RECORDS",
+    "RULE_COVERAGE",
     "STATE",
     "STATE_FINAL",
     "STATE_RECORDING",
@@ -33,6 +34,9 @@ PARTIAL_LABEL: Final = f"{_SPO}/partial"
 
 COVERAGE: Final = f"{_SPO}/syscall-coverage"
 """JSON: in how many of the merged records each name was seen."""
+
+RULE_COVERAGE: Final = f"{PREFIX}/rule-coverage"
+"""JSON: the same of rules of an AppArmorProfile, those that all records used left out."""
 
 RECORDED_BY: Final = f"{PREFIX}/recorded-by"
 OWNER: Final = "profile-recorder"

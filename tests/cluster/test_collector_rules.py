@@ -179,8 +179,9 @@ def test_a_word_that_asks_for_something_else_is_refused(cluster, place):
 # --- kinds and spellings
 
 
-@pytest.mark.parametrize("kind", ["SelinuxProfile", "AppArmorProfile"])
-@pytest.mark.parametrize("means", ["Bpf", "Logs"])
+@pytest.mark.parametrize(
+    ("kind", "means"), [("SelinuxProfile", "Bpf"), ("SelinuxProfile", "Logs"), ("AppArmorProfile", "Logs")]
+)
 def test_a_kind_that_is_not_served_is_said_to_be(cluster, place, agent, kind, means):
     """SPO ignores a pair of kind and recorder that it does not serve in silence. Edited, it is done."""
     cluster.record(place, place, kind=kind, recorder=means)

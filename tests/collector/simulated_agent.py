@@ -16,6 +16,7 @@ from recorder.agent.plan import Plan, plan_of
 from recorder.agent.uplink import Pace, Uplink
 from recorder.containers.container import Container, Manager
 from recorder.model.abi import Abi
+from recorder.model.accesses import Accesses
 from recorder.model.denial import DenialCount, DenialKey
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
@@ -35,6 +36,7 @@ from recorder.model.syscall import syscall_number
 from recorder.model.wire import to_observation
 from recorder.record.v1 import record_pb2
 from recorder.rpc.tls import TlsFiles, channel_credentials
+from recorder.rpc.v1 import agent_pb2
 from recorder.rpc.v1 import collector_pb2 as pb
 
 __all__ = ["SimulatedAgent", "SimulatedContainer", "calls", "numbers_of"]
@@ -126,6 +128,9 @@ class SimulatedAgent:
         pace: Pace = QUICK,
         boot: str = "boot-1",
     ) -> None:
+        self.kinds = [agent_pb2.KIND_SYSCALLS, agent_pb2.KIND_DENIALS, agent_pb2.KIND_ACCESSES]
+        self.problems: list[agent_pb2.KindProblem] = []
+        self.modules = [agent_pb2.SecurityModule(name="apparmor")]
         self.node = node
         self.boot = boot
         self.plan = Plan()
@@ -159,6 +164,11 @@ class SimulatedAgent:
         """Its ledger says so."""
         before = container.observation or container.begin(self.node, self.boot)
         self._put(container, replace(before, ledger=before.ledger.join(Ledger({cause: count}))))
+
+    def access(self, container: SimulatedContainer, accesses: Accesses) -> None:
+        """It used this, besides what it used before."""
+        before = container.observation or container.begin(self.node, self.boot)
+        self._put(container, before.join(replace(before, accesses=accesses)))
 
     def deny(
         self,
@@ -253,7 +263,9 @@ class SimulatedAgent:
             kernel_release="6.1.0",
             machine="x86_64",
             loader="libbpf",
-            kinds=[1],
+            kinds=self.kinds,
+            problems=self.problems,
+            modules=self.modules,
             plan_revision=self.plan.revision,
         )
 

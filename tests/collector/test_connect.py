@@ -243,7 +243,7 @@ def test_the_plan_is_sent_at_hello_and_at_each_change(certificates, tmp_path):
             assert await agent.plan() == plan_message([first])
             platform.add(second)
             assert await agent.plan() == plan_message([first, second])
-            platform.add(recording("c", kind=ProfileKind.APPARMOR))
+            platform.add(recording("c", kind=ProfileKind.SELINUX))
             platform.add(recording("a", generation=7))
             platform.delete(second)
             assert await agent.plan() == plan_message([first])

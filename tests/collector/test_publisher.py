@@ -306,7 +306,7 @@ async def test_nodes_of_two_machines_give_both_architectures(stage):
 @staged
 async def test_a_kind_that_is_not_served_gets_a_condition_and_no_result(stage):
     """It says what to do."""
-    asked = stage.platform.add(recording(kind=ProfileKind.APPARMOR))
+    asked = stage.platform.add(recording(kind=ProfileKind.SELINUX))
     pod = stage.platform.add_pod("web")
     await stage.report(seen("execve", pod=pod), to=asked)
     await stage.pass_(60)

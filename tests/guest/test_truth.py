@@ -130,7 +130,10 @@ FEW = {
         "tests/guest/inside/denials/test_selinux.py::test_two_cgroups_at_once",
         "tests/guest/inside/denials/test_selinux.py::test_denials_without_an_audit_record_are_counted",
     ),
-    Spec("6.12", "selinux"): ("tests/guest/inside/denials/test_selinux.py::test_two_cgroups_at_once",),
+    Spec("6.12", "selinux"): (
+        "tests/guest/inside/denials/test_selinux.py::test_two_cgroups_at_once",
+        "tests/guest/inside/selinux",
+    ),
     Spec("5.10"): ("tests/guest/inside/denials/test_apparmor.py::test_two_cgroups_and_both_modes_at_once",),
 }
 KERNELS = ("6.1", "newest", "6.12")

@@ -7,17 +7,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from recorder.model.recording import ProfileKind, Recording
+from recorder.collector.served import SERVED
+from recorder.model.kind import Kind
+from recorder.model.recording import Recording
 from recorder.model.selector import LabelSelector
 from recorder.rpc.v1 import agent_pb2
 from recorder.rpc.v1 import collector_pb2 as pb
 
-__all__ = ["SERVED", "PlanBounds", "Planned", "plan_message", "planned"]
+__all__ = ["PlanBounds", "Planned", "plan_message", "planned"]
 
-SERVED: Mapping[ProfileKind, agent_pb2.Kind] = MappingProxyType(
-    {ProfileKind.SECCOMP: agent_pb2.KIND_SYSCALLS}
+_RECORDED: Mapping[Kind, agent_pb2.Kind] = MappingProxyType(
+    {
+        Kind.SYSCALLS: agent_pb2.KIND_SYSCALLS,
+        Kind.DENIALS: agent_pb2.KIND_DENIALS,
+        Kind.ACCESSES: agent_pb2.KIND_ACCESSES,
+    }
 )
-"""The kinds of results that are made, and what has to be recorded for each."""
 
 REVISION = 32
 """Hexadecimal digits of SHA-256."""
@@ -85,9 +90,10 @@ def _plan(entries: list[pb.PlannedRecording]) -> pb.Plan:
 
 
 def _entry(recording: Recording) -> pb.PlannedRecording | None:
-    kind = SERVED.get(recording.kind)
+    kind = SERVED.get((recording.kind, recording.means))
     if kind is None:
         return None
+    kinds = {kind, Kind.DENIALS} if recording.denials else {kind}
     return pb.PlannedRecording(
         id=recording.id,
         namespace=recording.name.namespace,
@@ -97,7 +103,7 @@ def _entry(recording: Recording) -> pb.PlannedRecording | None:
             match_expressions=_expressions(recording.selector),
         ),
         containers=recording.containers,
-        kinds=[kind, *([agent_pb2.KIND_DENIALS] if recording.denials else [])],
+        kinds=sorted(_RECORDED[each] for each in kinds),
     )
 
 

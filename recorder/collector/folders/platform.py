@@ -149,7 +149,7 @@ class Folders:
     def _look_back(self, stamps: Mapping[str, Stamp]) -> None:
         """What was done to results of ours while nobody looked."""
         for file, stamp in stamps.items():
-            kind, name = ProfileKind.SECCOMP, file.removesuffix(".yaml")
+            kind, name = _kind_and_name(file)
             found = None if file.endswith(STATUS) else self._read(kind, name)
             live = ResultFile.parse(found.text) if found else ResultFile({})
             key = kind, live.name
@@ -305,6 +305,15 @@ class Folders:
 def _file_name(kind: ProfileKind, name: str) -> str:
     # no object's name has an underscore
     return _cut(name) + (".yaml" if kind is ProfileKind.SECCOMP else f"_{kind.lower()}.yaml")
+
+
+def _kind_and_name(file: str) -> tuple[ProfileKind, str]:
+    """Of a file that `_file_name` names; a name that was cut is not the object's."""
+    for kind in ProfileKind:
+        ending = _file_name(kind, "")
+        if kind is not ProfileKind.SECCOMP and file.endswith(ending):
+            return kind, file.removesuffix(ending)
+    return ProfileKind.SECCOMP, file.removesuffix(".yaml")
 
 
 def _status_name(recording: RecordingName) -> str:

@@ -17,17 +17,19 @@ from recorder.collector.results.denial_summary import NO_DENIALS, DenialSort, De
 from recorder.collector.results.drafts import Draft, Group, ResultKey
 from recorder.collector.results.group_progress import GroupProgress
 from recorder.collector.results.group_reader import GroupReader
+from recorder.collector.results.made_before import Made
 from recorder.collector.results.recording_index import GroupState, RecordingIndex
 from recorder.collector.results.recording_report import RecordingReport
 from recorder.collector.results.recording_status_of import Circumstances, Reported
 from recorder.collector.results.result_claim import key_of
-from recorder.collector.results.result_object import SERVED_KINDS
 from recorder.collector.results.result_summary import ResultSummary
-from recorder.collector.results.result_writer import Made, Writing, Written
+from recorder.collector.results.result_writer import Writing, Written
 from recorder.collector.results.surroundings import Surroundings
+from recorder.collector.results.unable_nodes import unable_nodes
+from recorder.collector.served import is_served
 from recorder.collector.store.sighting import Sighting
 from recorder.collector.store.stored import StoredResult
-from recorder.model.recording import MergeStrategy, ProfileKind, Recording, RefusedRecording
+from recorder.model.recording import Means, MergeStrategy, ProfileKind, Recording, RefusedRecording
 from recorder.profiles.result_marks import STATE_FINAL, STATE_RECORDING
 
 __all__ = ["Fate", "RecordingResults"]
@@ -57,7 +59,7 @@ class RecordingResults:
         self._rows: dict[ResultKey, StoredResult] = {}
         self._touched: set[ResultKey] = set()
         self._report = RecordingReport(recording, around.platform, around.policy)
-        self._reader = GroupReader(around.store, around.accept, around.version)
+        self._reader = GroupReader(around.store, around.accept, around.version, around.before)
         self._denial_events = DenialEvents(around.events)
         self._begin_anew()
 
@@ -120,7 +122,7 @@ class RecordingResults:
         await self.load()
         now = self._around.clock()
         stirred = await self._index.refresh(self._around.store)
-        if self.recording.kind in SERVED_KINDS:
+        if is_served(self.recording):
             self._place(stirred)
             await self._ask_for_lost(now)
             for container, groups in self._due(now).items():
@@ -224,6 +226,7 @@ class RecordingResults:
             "ended": state.ended,
             "whole": whole,
             "merge": self.recording.merge.value,
+            "means": self.recording.means.value,
         }
 
         def is_final(draft: Draft) -> bool:
@@ -302,7 +305,8 @@ class RecordingResults:
                 continue
             if row.state == STATE_FINAL and key not in self._touched:
                 continue
-            before = replace(recording, kind=key.kind, merge=MergeStrategy(row.more["merge"]))
+            merge, means = row.more["merge"], row.more.get("means", recording.means)
+            before = replace(recording, kind=key.kind, merge=MergeStrategy(merge), means=Means(means))
             sightings = await self._reader.read(before, key.container, [group])
             for made in await self._reader.make(
                 before, sightings[group], final=lambda _: True, name=self._name
@@ -391,6 +395,9 @@ class RecordingResults:
             missing=len(self._index.missing),
             withheld=len(self._withheld),
             limit=around.policy.of_recording,
+            unable=unable_nodes(
+                self.recording, self._index.nodes.keys() or around.absence.here(), around.abilities
+            ),
             trouble=tuple(
                 (self._name(self._key(group)), each.trouble)
                 for group, each in self._progress.items()

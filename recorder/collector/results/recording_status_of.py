@@ -8,10 +8,11 @@ from typing import Final
 
 from recorder.collector.results.denial_summary import DenialSort, most_frequent
 from recorder.collector.results.drafts import ResultKey
-from recorder.collector.results.result_object import SERVED_KINDS
 from recorder.collector.results.result_summary import ResultSummary
+from recorder.collector.results.unable_nodes import NONE_UNABLE, UnableNodes
+from recorder.collector.served import is_served, served_kinds
 from recorder.model.ledger import CAUSES, Ledger
-from recorder.model.recording import Recording, RefusedRecording
+from recorder.model.recording import ProfileKind, Recording, RefusedRecording
 from recorder.model.recording_status import Condition, DenialStatus, RecordingStatus, ResultStatus
 from recorder.model.result import Edit
 from recorder.profiles.result_marks import EDITED, STATE_FINAL
@@ -59,7 +60,8 @@ class Circumstances:
     asked for and cannot be recorded, with the reason. refused: reports that were not believed, by
     reason. missing: containers of which nothing is in a result, since their pod was gone when the
     platform was asked for it. withheld: results that are not published, being more than `limit`.
-    trouble: what the platform refuses, by result.
+    trouble: what the platform refuses, by result. unable: of the nodes where something of it runs, else
+    of all that have an agent.
     """
 
     agents: int = 0
@@ -71,6 +73,7 @@ class Circumstances:
     withheld: int = 0
     limit: int = 100
     trouble: tuple[tuple[str, str], ...] = ()
+    unable: UnableNodes = NONE_UNABLE
 
 
 def recording_status(
@@ -79,7 +82,7 @@ def recording_status(
     """Return the status of a recording that is done, or whose kind is not served yet."""
     results = sorted(reported, key=lambda each: each.key)
     conditions = [_ready(recording, results, circumstances)]
-    if recording.kind in SERVED_KINDS:
+    if is_served(recording):
         conditions.append(_complete(results, circumstances))
     return _status(recording.generation, conditions, results, circumstances)
 
@@ -105,6 +108,7 @@ def _status(
 ) -> RecordingStatus:
     conditions += _edited(results)
     conditions += _limit_reached(circumstances)
+    conditions += _partly_expressed(results)
     whole = _whole(results)
     denials, omitted = _denials(whole)
     return RecordingStatus(
@@ -124,7 +128,8 @@ def _result(each: Reported) -> ResultStatus:
         name=each.name,
         container=_cut(each.key.container),
         state=each.state,
-        syscalls=each.summary.syscalls,
+        syscalls=each.summary.syscalls if each.key.kind is ProfileKind.SECCOMP else None,
+        rules=None if each.key.kind is ProfileKind.SECCOMP else each.summary.rules,
         denied=each.summary.denied,
         coverage=each.summary.coverage,
         verdict=_cut(each.summary.verdict),
@@ -156,14 +161,13 @@ def _denials(whole: Iterable[Reported]) -> tuple[tuple[DenialStatus, ...], int]:
 
 def _ready(recording: Recording, results: Sequence[Reported], circumstances: Circumstances) -> Condition:
     """Whether containers are recorded now: True also if something is wrong with some of them."""
-    if recording.kind not in SERVED_KINDS:
-        served = ", ".join(SERVED_KINDS)
+    if not is_served(recording):
         return _condition(
             "Ready",
             False,
             "KindNotServed",
-            f"results of the kind {recording.kind} are not made by this version, which makes {served}:"
-            " record one of these, or upgrade",
+            f"results of the kind {recording.kind} by {recording.means} are not made by this version, which"
+            f" makes {served_kinds()}: record one of these, or upgrade",
         )
     if circumstances.store_full:
         return _condition(
@@ -183,6 +187,13 @@ def _ready(recording: Recording, results: Sequence[Reported], circumstances: Cir
         )
     if circumstances.left_out:
         return _condition("Ready", False, "PlanFull", _cut(circumstances.left_out))
+    if circumstances.unable.all_blind:
+        return _condition("Ready", False, "NodesUnable", _blind(circumstances.unable))
+    return _ready_now(results, circumstances)
+
+
+def _ready_now(results: Sequence[Reported], circumstances: Circumstances) -> Condition:
+    """Whether containers are recorded: nothing stands in the way of all of them."""
     problems = list(_problems(results, circumstances))
     progress = _progress(results)
     if problems:
@@ -211,6 +222,13 @@ def _problems(results: Sequence[Reported], circumstances: Circumstances) -> Iter
         yield "not recordable: " + ", ".join(
             _listed(f"{container} ({reason})" for container, reason in sorted(circumstances.not_recorded))
         )
+    if circumstances.unable.blind:
+        yield _blind(circumstances.unable)
+    if circumstances.unable.bare:
+        yield (
+            f"results can be installed on no node without {circumstances.unable.module}, which these lack: "
+            + ", ".join(_listed(circumstances.unable.bare))
+        )
     if circumstances.trouble:
         yield "not published: " + ", ".join(
             _listed(f"{name} ({reason})" for name, reason in sorted(circumstances.trouble))
@@ -226,6 +244,11 @@ def _problems(results: Sequence[Reported], circumstances: Circumstances) -> Iter
     lossy = [each for each in _whole(results) if not Ledger(each.summary.ledger).verdict.complete]
     if lossy:
         yield f"{_number(len(lossy), 'result')} lossy: see the condition Complete"
+
+
+def _blind(unable: UnableNodes) -> str:
+    told = ", ".join(_listed(f"{node} ({why})" for node, why in unable.blind))
+    return f"nodes whose agents cannot record what is asked for: {told}"
 
 
 def _complete(results: Sequence[Reported], circumstances: Circumstances) -> Condition:
@@ -281,6 +304,21 @@ def _limit_reached(circumstances: Circumstances) -> Iterator[Condition]:
             f" {circumstances.limit}; use mergeStrategy Containers, select fewer pods, or raise"
             " results.of_recording",
         )
+
+
+def _partly_expressed(results: Sequence[Reported]) -> Iterator[Condition]:
+    """What the workload does, and its object does not allow, for want of a field."""
+    partly = [each for each in _whole(results) if each.summary.unsaid and each.name]
+    if not partly:
+        return
+    told = [f"{each.name}: {', '.join(_listed(each.summary.unsaid))}" for each in partly]
+    yield _condition(
+        "PartlyExpressed",
+        True,
+        "NotExpressible",
+        f"{'; '.join(told[:_MAX_ITEMS])}. The whole profile is given by `recorder records NAME -f"
+        " apparmor-text`, and is to be loaded on the nodes by other means",
+    )
 
 
 def _condition(kind: str, status: bool, reason: str, message: str) -> Condition:

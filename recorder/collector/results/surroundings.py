@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from recorder.collector.agents.node_abilities import NodeAbilities
 from recorder.collector.platform import Platform
 from recorder.collector.results.group_reader import SightingStore
+from recorder.collector.results.made_before import MadeBefore
 from recorder.collector.results.node_absence import NodeAbsence
 from recorder.collector.results.recording_events import RecordingEvents
 from recorder.collector.results.recording_index import OutlineStore
@@ -35,7 +37,7 @@ class Surroundings:
     """What all recordings share.
 
     store_full: why the store takes nothing, or empty. left_out: why agents are not told of the
-    recording of an id, or empty.
+    recording of an id, or empty. abilities: what a node can record; None: its agent is not here.
     """
 
     store: ResultsStore
@@ -44,11 +46,13 @@ class Surroundings:
     writer: ResultWriter
     events: RecordingEvents
     absence: NodeAbsence
+    before: MadeBefore
     policy: ResultPolicy
     version: str
     clock: Callable[[], float]
     store_full: Callable[[], str]
     left_out: Callable[[str], str]
+    abilities: Callable[[str], NodeAbilities | None]
 
     @property
     def accept(self) -> frozenset[Confirmation]:

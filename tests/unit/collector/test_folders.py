@@ -101,6 +101,31 @@ def test_a_result_is_a_file_that_the_api_server_would_take(folders, results):
     assert (results / "web-nginx.yaml").stat().st_mode & 0o777 == 0o644
 
 
+def test_a_result_of_another_kind_has_its_own_file_and_its_edits_are_found(folders, results, tmp_path):
+    """Also one that was edited while nobody looked; there is none for runtimes beside it."""
+    wanted = replace(
+        result(),
+        kind=ProfileKind.APPARMOR,
+        spec={
+            "state": "Enabled",
+            "mode": "Enforce",
+            "abstract": {"filesystem": {"readOnlyPaths": ["/etc/a"]}},
+        },
+    )
+    uid = apply(folders, wanted).uid
+    assert os.listdir(results) == ["web-nginx_apparmorprofile.yaml"]
+    path = results / "web-nginx_apparmorprofile.yaml"
+    value = read(path)
+    assert (value["kind"], value["spec"]) == ("AppArmorProfile", wanted.spec)
+    edit(path, lambda each: each["spec"].update(mode="Complain"))
+    again = Folders(tmp_path / "recordings", results, tmp_path / "state" / "folders.json", poll=0.01)
+    asyncio.run(looks(again, lambda told: told))
+    assert again.touched() == {(ProfileKind.APPARMOR, "web-nginx")}
+    made = apply(again, wanted, uid)
+    assert [each.field for each in made.edits] == ["spec.mode"]
+    assert read(path)["spec"]["mode"] == "Complain"
+
+
 def test_the_same_result_is_not_written_again(folders, results):
     """Same bytes, same file."""
     uid = apply(folders, result("read")).uid

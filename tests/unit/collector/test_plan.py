@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -104,9 +105,23 @@ def test_what_does_not_change_what_is_recorded_does_not_change_the_plan():
 def test_kinds_that_are_not_served_are_left_out():
     """No agent could record them."""
     message = plan_message(
-        [recording("a", kind=ProfileKind.APPARMOR), recording("s"), recording("x", kind=ProfileKind.SELINUX)]
+        [
+            replace(recording("a", kind=ProfileKind.APPARMOR), means=Means.LOGS),
+            recording("s"),
+            recording("x", kind=ProfileKind.SELINUX),
+        ]
     )
     assert [each.id for each in message.recordings] == ["uid-s"]
+
+
+def test_what_is_recorded_follows_from_the_kind_of_results():
+    """Accesses for AppArmorProfile; denials besides where they are asked for."""
+    asked = recording("a", kind=ProfileKind.APPARMOR)
+    plain = plan_message([asked])
+    assert plain.recordings[0].kinds == [agent_pb2.KIND_ACCESSES]
+    both = plan_message([replace(asked, denials=True)])
+    assert both.recordings[0].kinds == [agent_pb2.KIND_DENIALS, agent_pb2.KIND_ACCESSES]
+    assert both.revision != plain.revision
 
 
 def test_no_recording_is_a_plan_too():

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorder.collector.results.drafts import drafts
+from recorder.collector.results.result_kind import NotYet
 from recorder.collector.results.result_names import candidate_names
-from recorder.collector.results.result_object import NotYet, content_digest, result_object
+from recorder.collector.results.result_object import content_digest, drawn_result
 from recorder.model.abi import Abi
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
@@ -55,7 +56,7 @@ def results(asked, seen, *, final=True, version="0.1.0"):
     found = {}
     for draft in drafts(asked, seen):
         name = candidate_names(asked.name, draft.key.container, draft.key.suffix)[0]
-        result = result_object(asked, draft, name, final=final, version=version)
+        result, _ = drawn_result(asked, draft, name, final=final, version=version)
         if not isinstance(result, NotYet):
             found[result.name] = result
     return found
@@ -282,7 +283,7 @@ def test_base_is_that_of_the_runtimes_which_were_used():
 def test_no_object_while_nothing_could_run_under_it(seen, ended, reason):
     """A profile of the set-up alone, or of nothing, would let nothing run; it is said why there is none."""
     (draft,) = drafts(recording(), [sighting(seen, ended=ended)])
-    found = result_object(recording(), draft, "rec-app", final=False, version="0.1.0")
+    found, _ = drawn_result(recording(), draft, "rec-app", final=False, version="0.1.0")
     assert isinstance(found, NotYet)
     assert reason in found.reason
 
@@ -290,8 +291,9 @@ def test_no_object_while_nothing_could_run_under_it(seen, ended, reason):
 @pytest.mark.parametrize("kind", [ProfileKind.APPARMOR, ProfileKind.SELINUX])
 def test_kinds_that_are_not_made(kind):
     """It is said, and nothing of another kind is made instead."""
-    (draft,) = drafts(recording(kind=kind), [sighting(calls("read"))])
-    found = result_object(recording(kind=kind), draft, "rec-app", final=True, version="0.1.0")
+    asked = recording(kind=kind, means=Means.LOGS)
+    (draft,) = drafts(asked, [sighting(calls("read"))])
+    found, _ = drawn_result(asked, draft, "rec-app", final=True, version="0.1.0")
     assert isinstance(found, NotYet)
     assert kind in found.reason
 
