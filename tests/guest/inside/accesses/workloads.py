@@ -147,6 +147,7 @@ class Workload:
     slow: bool = False
 
 
+# What waits does so at least once: a program that the recorded run had no need of is denied to the next
 WORKLOADS = {
     "pipeline": Workload(
         "set -e; work=$(mktemp -d); cd $work; for each in 1 2 3; do echo $each >f$each; done; "
@@ -164,15 +165,15 @@ WORKLOADS = {
         "cd /var/lib/redis; redis-server --port 0 --unixsocket /run/redis.socket --save '' --appendonly yes "
         "--dir /var/lib/redis --daemonize no >/dev/null & "
         'ask() { redis-cli -s /run/redis.socket "$@"; }; '
-        "until ask set key value >/dev/null 2>&1; do sleep 0.1; done; ask bgsave; "
-        "until ask info persistence | grep -q bgsave_in_progress:0; do sleep 0.1; done; "
+        "while sleep 0.1; ! ask set key value >/dev/null 2>&1; do :; done; ask bgsave; "
+        "while sleep 0.1; ! ask info persistence | grep -q bgsave_in_progress:0; do :; done; "
         'test "$(ask get key)" = value && ask shutdown save; wait; test -e dump.rdb',
         missing=("UNIX sockets",),
     ),
     "nginx": Workload(
         "nginx -c /srv/nginx.conf; printf 'GET / HTTP/1.0\\r\\n\\r\\n' | socat -t 60 - TCP4:127.0.0.1:8099 | "
-        "grep -x 'a page' && nginx -c /srv/nginx.conf -s quit; "
-        "while test -e /run/nginx.pid; do sleep 0.1; done",
+        "grep -x 'a page' && nginx -c /srv/nginx.conf -s quit && "
+        "while sleep 0.1; test -e /run/nginx.pid; do :; done",
         (("/srv/nginx.conf", _NGINX_CONF), ("/srv/page/index.html", "a page\n")),
         missing=("UNIX sockets", "signals"),
     ),
