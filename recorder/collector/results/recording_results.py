@@ -21,12 +21,12 @@ from recorder.collector.results.made_before import Made
 from recorder.collector.results.recording_index import GroupState, RecordingIndex
 from recorder.collector.results.recording_report import RecordingReport
 from recorder.collector.results.recording_status_of import Circumstances, Reported
+from recorder.collector.results.recording_updates import RecordingUpdates
 from recorder.collector.results.result_claim import key_of
 from recorder.collector.results.result_summary import ResultSummary
 from recorder.collector.results.result_writer import Writing, Written
 from recorder.collector.results.surroundings import Surroundings
 from recorder.collector.results.unable_nodes import unable_nodes
-from recorder.collector.served import is_served
 from recorder.collector.store.sighting import Sighting
 from recorder.collector.store.stored import StoredResult
 from recorder.model.recording import Means, MergeStrategy, ProfileKind, Recording, RefusedRecording
@@ -61,6 +61,7 @@ class RecordingResults:
         self._report = RecordingReport(recording, around.platform, around.policy)
         self._reader = GroupReader(around.store, around.accept, around.version, around.before)
         self._denial_events = DenialEvents(around.events)
+        self._updates = RecordingUpdates(around.updates, around.events, around.policy.retry)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -91,6 +92,7 @@ class RecordingResults:
         if recording != self.recording:
             self.recording = recording
             self._begin_anew()
+            self._updates.begin(recording, self._rows.values(), self._around.clock())
         self.fate = fate
         self._refused = refused
         self._report.update(recording, refused)
@@ -112,6 +114,7 @@ class RecordingResults:
         if not self._loaded:
             rows = await self._around.store.results(self.recording.id)
             self._rows = {key_of(each): each for each in rows}
+            self._updates.begin(self.recording, rows, self._around.clock())
             self._loaded = True
 
     async def look(self) -> float | None:
@@ -122,11 +125,12 @@ class RecordingResults:
         await self.load()
         now = self._around.clock()
         stirred = await self._index.refresh(self._around.store)
-        if is_served(self.recording):
-            self._place(stirred)
-            await self._ask_for_lost(now)
-            for container, groups in self._due(now).items():
-                await self._write(container, groups, now)
+        self._place(stirred)
+        await self._ask_for_lost(now)
+        for container, groups in self._due(now).items():
+            await self._write(container, groups, now)
+        if self.fate is not Fate.STOPPED:
+            await self._update_again(now)
         await self._end_orphans()
         await self._note_emitted()
         self._tell()
@@ -206,6 +210,13 @@ class RecordingResults:
                 self._idle[group] = waiting
                 del self._progress[group]
 
+    async def _update_again(self, now: float) -> None:
+        """What was in the way of changing a profile may be gone."""
+        for group in self._updates.due(now):
+            found = await self._reader.read(self.recording, group.container, [group])
+            sightings = [each for each in found[group] if self._is_over(each)]
+            await self._updates.update(self.recording, group, sightings, now)
+
     async def _write_group(
         self, group: Group, sightings: list[Sighting], now: float
     ) -> tuple[bool, str, str]:
@@ -221,7 +232,7 @@ class RecordingResults:
                 each for each in sightings if each.revision <= self._index.revision or self._is_over(each)
             ]
         whole = final and (whole or not all(each.observation.ended for each in sightings))
-        more = {
+        more: dict[str, object] = {
             "newest": state.newest,
             "ended": state.ended,
             "whole": whole,
@@ -234,7 +245,12 @@ class RecordingResults:
                 return final
             return progress.partial_is_final(draft.key.suffix, now, running=draft.running)
 
-        made = await self._reader.make(self.recording, sightings, final=is_final, name=self._name)
+        existing = await self._around.completed.of(self.recording, sightings)
+        made = await self._reader.make(
+            self.recording, sightings, final=is_final, name=self._name, existing=existing
+        )
+        if final and self.fate is not Fate.STOPPED:
+            more |= await self._updates.update(self.recording, group, sightings, now)
         wrote, trouble, waiting = False, "", ""
         for each in made:
             if each.key.partial and (final or not self._may_have_partial(each)):
@@ -308,8 +324,9 @@ class RecordingResults:
             merge, means = row.more["merge"], row.more.get("means", recording.means)
             before = replace(recording, kind=key.kind, merge=MergeStrategy(merge), means=Means(means))
             sightings = await self._reader.read(before, key.container, [group])
+            existing = await self._around.completed.of(before, sightings[group])
             for made in await self._reader.make(
-                before, sightings[group], final=lambda _: True, name=self._name
+                before, sightings[group], final=lambda _: True, name=self._name, existing=existing
             ):
                 if made.key == key:
                     await self._publish(before, made, {**row.more, "whole": True})
@@ -398,6 +415,7 @@ class RecordingResults:
             unable=unable_nodes(
                 self.recording, self._index.nodes.keys() or around.absence.here(), around.abilities
             ),
+            updates=self._updates.answers,
             trouble=tuple(
                 (self._name(self._key(group)), each.trouble)
                 for group, each in self._progress.items()
@@ -406,7 +424,8 @@ class RecordingResults:
         )
 
     def _deadline(self) -> float | None:
-        times = [each.deadline() for each in self._progress.values()]
+        again = None if self.fate is Fate.STOPPED else self._updates.deadline
+        times = [again, *(each.deadline() for each in self._progress.values())]
         if self.fate is not Fate.DELETED:
             times.append(self._report.due)
         return min((each for each in times if each is not None), default=None)

@@ -21,8 +21,8 @@ from recorder.collector.store.stored import StoredResult
 from recorder.model.ledger import Ledger
 from recorder.model.record import Observation
 from recorder.model.recording import Recording
-from recorder.model.result import Application, Outcome, ResultObject
-from recorder.profiles.result_marks import STATE_FINAL, STATE_RECORDING
+from recorder.model.result import Application, Outcome, PublishedResult, ResultObject
+from recorder.profiles.result_marks import COMPLETES, STATE_FINAL, STATE_RECORDING
 
 __all__ = ["ResultStore", "ResultWriter", "Writing", "Written", "make"]
 
@@ -66,6 +66,7 @@ def make(
     final: Callable[[Draft], bool],
     name: Callable[[ResultKey], str],
     version: str,
+    existing: Mapping[str, PublishedResult],
     before: MadeBefore | None = None,
 ) -> list[Made]:
     """Return the results that sightings make, sorted by key; pure, and long for thousands of sightings.
@@ -80,7 +81,9 @@ def make(
         of = recording, done, called, tuple(revisions[each.source] for each in draft.record.observations)
         one = before.get(draft.key, of) if before else None
         if one is None:
-            content, summary = drawn_result(recording, draft, called, final=done, version=version)
+            content, summary = drawn_result(
+                recording, draft, called, final=done, version=version, existing=existing
+            )
             digest = "" if isinstance(content, NotYet) else content_digest(content)
             one = Made(draft.key, content, digest, summary, done)
             if before:
@@ -160,7 +163,9 @@ class ResultWriter:
     ) -> Writing:
         claim = Claim(row.name, row.uid, tuple(row.more.get("passed", ()))) if row and row.uid else None
         for _ in range(_ATTEMPTS):
-            claim = claim or await self._claims.claim(recording, made.key)
+            claim = claim or await self._claims.claim(
+                recording, made.key, content.annotations.get(COMPLETES, "")
+            )
             if claim is None:
                 return self._all_taken(recording, made.key, row)
             if claim.superseded:

@@ -288,16 +288,6 @@ def test_no_object_while_nothing_could_run_under_it(seen, ended, reason):
     assert reason in found.reason
 
 
-@pytest.mark.parametrize("kind", [ProfileKind.APPARMOR, ProfileKind.SELINUX])
-def test_kinds_that_are_not_made(kind):
-    """It is said, and nothing of another kind is made instead."""
-    asked = recording(kind=kind, means=Means.LOGS)
-    (draft,) = drafts(asked, [sighting(calls("read"))])
-    found, _ = drawn_result(asked, draft, "rec-app", final=True, version="0.1.0")
-    assert isinstance(found, NotYet)
-    assert kind in found.reason
-
-
 # --- the same record, the same bytes
 
 
