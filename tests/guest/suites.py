@@ -17,10 +17,11 @@ from tests.guest.spec import Spec
 from tests.guest.start import start
 from tests.guest.vm import Guest, Result
 
-# Without other plugins: pytest would rewrite each module of hypothesis in each guest
+# Without other plugins: pytest would rewrite each module of hypothesis in each guest. A guest may get a fifth
+# of a processor for a while: what takes a second elsewhere takes a minute then.
 QUICKLY = (
     *("PYTEST_DISABLE_PLUGIN_AUTOLOAD=1", "python3", "-m", "pytest"),
-    *("-p", "pytest_timeout", "-p", "no:cacheprovider"),
+    *("-p", "pytest_timeout", "--timeout=900", "-p", "no:cacheprovider"),
 )
 # Counts are a tenth of the run's: what is emulated is some twenty times slower
 SCALE = float(os.environ.get("TEST_SCALE") or 0.1)
