@@ -15,6 +15,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
+from recorder.model.access import Peer, PtraceRight, SignalRight
 from recorder.model.errors import InvalidProfile
 from recorder.profiles.apparmor_rules import AppArmorRules
 from recorder.profiles.glob import DEEP, ONE, PID, STAR, Glob, Token, Wild, literal
@@ -176,6 +177,8 @@ def _widened(glob: Glob) -> Glob:
 
 
 def _always_denied(path: bytes, permissions: Permission) -> bool:
+    if not path.startswith((b"/proc/", b"/sys/")):
+        return False
     written = permissions & _WRITES and _NEVER_WRITTEN.fullmatch(path)
     return bool(written or _NEVER_USED.fullmatch(path))
 
@@ -261,8 +264,11 @@ def unsayable(rules: AppArmorRules) -> set[str]:
     found = set(rules.left_out)
     for there, what in (
         (rules.unix, "UNIX sockets"),
-        (rules.signals, "signals"),
-        (rules.ptraces, "ptrace"),
+        (
+            any(_unlike_base(signal.peer, rights & SignalRight.SEND) for signal, rights in rules.signals),
+            "signals",
+        ),
+        (any(rights & _PTRACES for _, rights in rules.ptraces), "ptrace"),
         (rules.mounts, "mount, umount and pivot_root"),
         (rules.user_namespaces, "user namespaces"),
         (rules.io_uring, "io_uring"),
@@ -279,6 +285,15 @@ def unsayable(rules: AppArmorRules) -> set[str]:
         elif each.type == "raw" and each.family not in ("inet", "inet6"):
             found.add(f"network {each.family} raw: allowed as raw sockets of every family")
     return found
+
+
+# abstractions/base, which is in every installed profile, lets a process be looked at and traced
+_PTRACES: Final = PtraceRight.READ | PtraceRight.TRACE
+
+
+def _unlike_base(peer: Peer, sent: SignalRight) -> bool:
+    """Whether a signal needs more than abstractions/base has: receiving from who is unconfined."""
+    return bool(sent) or peer.label not in (b"", b"unconfined")
 
 
 def shown(glob: Glob) -> str:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from recorder.profiles.glob import DEEP, STAR, Glob, Token
-from recorder.profiles.path_part import KEPT, Lifetime, part_of
+from recorder.profiles.path_part import KEPT, Lifetime, Part, part_of
 
 __all__ = ["MAX_RULES", "THRESHOLDS", "Collapse", "PathRule", "Permission", "Thresholds", "UsedPath"]
 __all__ += ["path_rules", "united"]
@@ -198,13 +198,17 @@ def _planned(used: Iterable[UsedPath]) -> list[_Planned]:
     used = tuple(used)
     lives = {each.path.rstrip(b"/"): each.lifetime for each in used}
     planned = []
+    known: dict[bytes, Part] = {}
     for each in used:
         parts = each.path.split(b"/")[1:]
         names: list[_Name] = []
         whys = []
+        path = b""
         for n, part in enumerate(parts):
-            life = lives.get(b"/" + b"/".join(parts[: n + 1]), KEPT)
-            found = part_of(part, parts[:n], life)
+            path += b"/" + part
+            found = known.get(path)
+            if found is None:
+                found = known[path] = part_of(part, parts[:n], lives.get(path, KEPT))
             names.append(found.tokens)
             whys += [Collapse(rule, _written(names), examples=(part,)) for rule in found.rules]
         planned.append((tuple(names), each, tuple(whys)))

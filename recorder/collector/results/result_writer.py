@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from recorder.collector.platform import Platform
@@ -66,7 +67,7 @@ def make(
     final: Callable[[Draft], bool],
     name: Callable[[ResultKey], str],
     version: str,
-    existing: Mapping[str, PublishedResult],
+    existing: Mapping[str, PublishedResult] = MappingProxyType({}),
     before: MadeBefore | None = None,
 ) -> list[Made]:
     """Return the results that sightings make, sorted by key; pure, and long for thousands of sightings.
