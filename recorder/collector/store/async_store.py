@@ -103,8 +103,8 @@ class AsyncStore:
     async def sighting(self, sighting_id: int, *, accesses: bool = True) -> Sighting | None:
         return await self._run(self._store.sighting, sighting_id, accesses=accesses)
 
-    async def accesses(self, sighting_id: int) -> dict[int, bytes]:
-        return await self._run(self._store.accesses, sighting_id)
+    async def accesses(self, sighting_id: int, *, part: int | None = None) -> dict[int, bytes]:
+        return await self._run(self._store.accesses, sighting_id, part=part)
 
     async def accesses_of(self, sighting_ids: Sequence[int]) -> dict[int, int]:
         return await self._run(self._store.accesses_of, sighting_ids)

@@ -183,10 +183,10 @@ class Store:
         found = self._sightings(query, first_sights=True, accesses=accesses)
         return found[0] if found else None
 
-    def accesses(self, sighting_id: int) -> dict[int, bytes]:
-        """What a sighting's container accessed, by part (`packed_accesses`)."""
+    def accesses(self, sighting_id: int, *, part: int | None = None) -> dict[int, bytes]:
+        """What a sighting's container accessed, by part (`packed_accesses`): of one, or of all."""
         with self._session.reading() as connection:
-            return parts_of(connection, sighting_id)
+            return parts_of(connection, sighting_id, part)
 
     def accesses_of(self, sighting_ids: Sequence[int]) -> dict[int, int]:
         """How many different ones, of each sighting that has some."""
