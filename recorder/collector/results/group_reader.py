@@ -10,6 +10,7 @@ from recorder.collector.results.drafts import Draft, Group, ResultKey, counts, g
 from recorder.collector.results.made_before import Made, MadeBefore
 from recorder.collector.results.result_writer import make
 from recorder.collector.store.sighting import Confirmation, Sighting
+from recorder.model.record import Source
 from recorder.model.recording import ProfileKind, Recording
 from recorder.model.result import PublishedResult
 
@@ -35,8 +36,11 @@ class SightingStore(Protocol):
     ) -> Sequence[Sighting]:
         """Return sightings by id, above `after`."""
 
-    def accesses_now(self, sighting_id: int) -> Mapping[int, bytes]:
-        """Return what a sighting's container accessed, by part; asked in another thread than the loop's."""
+    def accesses_now(self, source: Source) -> Mapping[int, bytes]:
+        """Return what a source's container accessed, by part; asked in another thread than the loop's.
+
+        Of one that was folded since its sighting was read: what all of them accessed.
+        """
 
 
 class GroupReader:
@@ -97,8 +101,6 @@ class GroupReader:
         final: whether a result's state is final; name: how it is called, as far as is known; existing: by
         name, the profiles that results complete.
         """
-        ids = {each.observation.source: each.id for each in sightings}
-
         of_calls = recording.kind is ProfileKind.SECCOMP
 
         def made() -> list[Made]:
@@ -106,7 +108,7 @@ class GroupReader:
                 recording,
                 sightings,
                 accept=self._accept,
-                accesses=lambda seen: self._store.accesses_now(ids[seen.source]),
+                accesses=lambda seen: self._store.accesses_now(seen.source),
                 final=final,
                 name=name,
                 version=self._version,

@@ -109,9 +109,9 @@ class AsyncStore:
     async def accesses_of(self, sighting_ids: Sequence[int]) -> dict[int, int]:
         return await self._run(self._store.accesses_of, sighting_ids)
 
-    def accesses_now(self, sighting_id: int) -> dict[int, bytes]:
-        """The same for who waits in another thread than the event loop's."""
-        return self._submit(lambda: self._store.accesses(sighting_id)).result()
+    def accesses_now(self, source: Source) -> dict[int, bytes]:
+        """`accesses_of_source` for who waits in another thread than the event loop's."""
+        return self._submit(lambda: self._store.accesses_of_source(source)).result()
 
     async def sightings(
         self,

@@ -188,6 +188,13 @@ class Store:
         with self._session.reading() as connection:
             return parts_of(connection, sighting_id, part)
 
+    def accesses_of_source(self, source: Source) -> dict[int, bytes]:
+        """The same of the sighting that a source's reports are in now, whichever it was folded into."""
+        key = source_key(source)
+        with self._session.reading() as connection:
+            number = known_sources(connection, [key]).get(key)
+            return {} if number is None else parts_of(connection, number)
+
     def accesses_of(self, sighting_ids: Sequence[int]) -> dict[int, int]:
         """How many different ones, of each sighting that has some."""
         with self._session.reading() as connection:
