@@ -79,6 +79,11 @@ class AsyncStore:
         finally:
             self._executor.shutdown(wait=False)
 
+    @property
+    def compactions(self) -> int:
+        """As of now, without waiting."""
+        return self._store.compactions
+
     async def revision(self) -> int:
         return await self._run(lambda: self._store.revision)
 
@@ -109,9 +114,8 @@ class AsyncStore:
     async def accesses_of(self, sighting_ids: Sequence[int]) -> dict[int, int]:
         return await self._run(self._store.accesses_of, sighting_ids)
 
-    def accesses_now(self, source: Source) -> dict[int, bytes]:
-        """`accesses_of_source` for who waits in another thread than the event loop's."""
-        return self._submit(lambda: self._store.accesses_of_source(source)).result()
+    async def accesses_of_source(self, source: Source) -> dict[int, bytes]:
+        return await self._run(self._store.accesses_of_source, source)
 
     async def sightings(
         self,

@@ -53,6 +53,8 @@ class Store:
         self._fruitless = False  # compaction found nothing, and nothing was confirmed or emitted since
         self._opened = self._count_opened()
         self._accesses = NodeAccesses(session, bounds.node_accesses)
+        self.compactions = 0
+        """How often rows were made smaller."""
 
     @classmethod
     def open(cls, path: Path, bounds: StoreBounds | None = None, *, set_aside: bool = False) -> Self:
@@ -378,6 +380,7 @@ class Store:
     def _compact(self, target: Target) -> int:
         done = Compaction(self._session, self._opened, target).run(_MOST_ROWS)
         if done:
+            self.compactions += 1
             self._accesses.count()
         return done
 
