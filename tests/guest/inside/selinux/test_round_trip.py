@@ -16,7 +16,7 @@ import yaml
 
 from recorder.agent.denied import admitted
 from recorder.cli.main import main
-from recorder.kernel.denial_source import DenialSource
+from recorder.kernel.denial_source import DenialSource, Scope
 from recorder.kernel.denial_sources import open_denials
 from recorder.kernel.denials_spec import DenialBounds
 from recorder.model import wire
@@ -60,6 +60,7 @@ FIVE = {
 }
 # The same to record and to enforce: what a program's standard input is differs between them.
 RUNTIMES = {name: ("runc", "crun")[place % 2] for place, name in enumerate(FIVE)}
+NEXT = "pipeline"
 RECORDING = "recording.process"
 ALLOWED = re.compile(r"\(allow process (\S+) \((\S+) \(([^)]*)\)\)\)")
 
@@ -81,16 +82,20 @@ class Trip:
             self.source.watch(watched[0])
 
         ended = run(self.folder, runtime, workload, kind, begun=begun)
-        self.source.drop(*watched)
-        reading = self.source.read(watched[0])
-        self.source.release(watched[0])
+        self.keep(name, watched[0])
+        return ended.status
+
+    def keep(self, name: str, cgroup_id: int) -> None:
+        """Writes the record of what a cgroup was denied, which ends."""
+        self.source.drop(cgroup_id)
+        reading = self.source.read(cgroup_id)
+        self.source.release(cgroup_id)
         assert reading
         assert self.source.losses().unflushed == 0
         observation = Observation(
-            Source("node", "boot", watched[0], 1), identity=Identity(name), denials=admitted(reading.denials)
+            Source("node", "boot", cgroup_id, 1), identity=Identity(name), denials=admitted(reading.denials)
         )
         (self.folder / f"{name}.record").write_text(wire.to_json(Record((observation,))))
-        return ended.status
 
     def profile(self, name: str) -> None:
         """Writes both profiles of a record, and keeps what was said on stderr."""
@@ -170,11 +175,24 @@ def test_an_object_is_what_the_installer_takes(trip, name):
         within(trip, name, object_of(name))
 
 
-def test_a_second_recording_has_what_the_first_had(trip):
-    """SELinux has reported all of it before, in this type."""
-    assert trip.record("again", FIVE["pipeline"], RECORDING, RUNTIMES["pipeline"]) == 0
-    trip.profile("again")
-    assert trip.rules("again") == trip.rules("pipeline")
+def test_containers_that_are_found_by_their_first_denial(trip):
+    """Each has all that the workload needs: when one ends, SELinux is made to report it all again."""
+    parents: set[int] = set()
+    for name in ("one", "next"):
+        own: set[int] = set()
+
+        def begun(cgroup: Path, own: set[int] = own) -> None:
+            own.add(cgroup.stat().st_ino)
+            if not parents:
+                parents.add(cgroup.parent.stat().st_ino)
+                trip.source.watch(*parents, Scope.EACH)
+
+        assert run(trip.folder, RUNTIMES[NEXT], FIVE[NEXT], RECORDING, begun=begun).status == 0
+        trip.keep(name, *own)
+        trip.profile(name)
+        assert trip.rules(name) == trip.rules(NEXT)
+    trip.source.drop(*parents)
+    trip.source.release(*parents)
 
 
 def test_what_was_recorded_in_an_enforcing_type_is_lossy(trip):
