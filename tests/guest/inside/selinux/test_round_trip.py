@@ -14,17 +14,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recorder.agent.denied import admitted
+from recorder.agent.denial_opener import opener
+from recorder.agent.denials import Denials
 from recorder.cli.main import main
-from recorder.kernel.denial_source import DenialSource, Scope
-from recorder.kernel.denial_sources import open_denials
 from recorder.kernel.denials_spec import DenialBounds
 from recorder.model import wire
 from recorder.model.record import Identity, Observation, Record, Source
 from tests.guest.inside.accesses.workloads import WORKLOADS, Workload
 from tests.guest.inside.selinux import policy
 from tests.guest.inside.selinux.contained import run
-from tests.truth import selinux_object
+from tests.truth import oci, selinux_object
 from tests.truth.audit_avc import AvcReader
 
 _PEERS = """\
@@ -70,7 +69,7 @@ class Trip:
     """A folder with NAME.record, NAME.cil and NAME.yaml for each workload."""
 
     folder: Path
-    source: DenialSource
+    denials: Denials
     said: dict[str, str] = field(default_factory=dict)
 
     def record(self, name: str, workload: Workload, kind: str, runtime: str) -> int:
@@ -79,7 +78,7 @@ class Trip:
 
         def begun(cgroup: Path) -> None:
             watched.append(cgroup.stat().st_ino)
-            self.source.watch(watched[0])
+            self.denials.begin(watched[0])
 
         ended = run(self.folder, runtime, workload, kind, begun=begun)
         self.keep(name, watched[0])
@@ -87,13 +86,13 @@ class Trip:
 
     def keep(self, name: str, cgroup_id: int) -> None:
         """Writes the record of what a cgroup was denied, which ends."""
-        self.source.drop(cgroup_id)
-        reading = self.source.read(cgroup_id)
-        self.source.release(cgroup_id)
-        assert reading
-        assert self.source.losses().unflushed == 0
+        self.denials.drop([cgroup_id])
+        denied = self.denials.of(cgroup_id)
+        self.denials.release(cgroup_id)
+        assert denied.denials
+        assert dict(denied.ledger.counts) == {}
         observation = Observation(
-            Source("node", "boot", cgroup_id, 1), identity=Identity(name), denials=admitted(reading.denials)
+            Source("node", "boot", cgroup_id, 1), identity=Identity(name), denials=denied.denials
         )
         (self.folder / f"{name}.record").write_text(wire.to_json(Record((observation,))))
 
@@ -130,9 +129,10 @@ def object_of(name: str) -> str:
 def trip(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[Trip]:
     """All five recorded, in one type, and their profiles loaded."""
     folder = tmp_path_factory.mktemp("trip")
-    with contextlib.closing(open_denials("lsm", DenialBounds()).source) as source:
-        source.attach()
-        made = Trip(folder, source)
+    denials = Denials(opener(DenialBounds(), "lsm"), needed=True)
+    denials.look(True)
+    with contextlib.closing(denials):
+        made = Trip(folder, denials)
         blocks = []
         for name, workload in FIVE.items():
             assert made.record(name, workload, RECORDING, RUNTIMES[name]) == 0, name
@@ -175,24 +175,36 @@ def test_an_object_is_what_the_installer_takes(trip, name):
         within(trip, name, object_of(name))
 
 
+@pytest.fixture
+def watched_root(trip: Trip) -> Iterator[None]:
+    """The cgroup below which containers are: new ones are found there by their first denial."""
+    parent = oci.Layout.detect().cgroup2 / oci.PARENT.lstrip("/")
+    keeper = parent / f"keeper-{uuid.uuid4().hex}"  # who removes an empty parent removes what is watched
+    keeper.mkdir(parents=True)
+    number = parent.stat().st_ino
+    trip.denials.roots([number])
+    yield
+    trip.denials.drop([number])
+    trip.denials.release(number)
+    keeper.rmdir()
+
+
+@pytest.mark.usefixtures("watched_root")
 def test_containers_that_are_found_by_their_first_denial(trip):
     """Each has all that the workload needs: when one ends, SELinux is made to report it all again."""
-    parents: set[int] = set()
     for name in ("one", "next"):
-        own: set[int] = set()
-
-        def begun(cgroup: Path, own: set[int] = own) -> None:
-            own.add(cgroup.stat().st_ino)
-            if not parents:
-                parents.add(cgroup.parent.stat().st_ino)
-                trip.source.watch(*parents, Scope.EACH)
-
-        assert run(trip.folder, RUNTIMES[NEXT], FIVE[NEXT], RECORDING, begun=begun).status == 0
-        trip.keep(name, *own)
+        numbers: list[int] = []
+        ended = run(
+            trip.folder,
+            RUNTIMES[NEXT],
+            FIVE[NEXT],
+            RECORDING,
+            begun=lambda cgroup, numbers=numbers: numbers.append(cgroup.stat().st_ino),
+        )
+        assert ended.status == 0
+        trip.keep(name, *numbers)
         trip.profile(name)
         assert trip.rules(name) == trip.rules(NEXT)
-    trip.source.drop(*parents)
-    trip.source.release(*parents)
 
 
 def test_what_was_recorded_in_an_enforcing_type_is_lossy(trip):
