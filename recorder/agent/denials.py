@@ -81,7 +81,9 @@ class Denials:
 
     def prepare(self) -> None:
         """Loads it, or takes it over from the last agent, so that `look` needs no privileges."""
-        if self._source is None and self._opener:
+        if self._opener is None:
+            self._unpin()  # the last agent may have had one
+        elif self._source is None:
             try:
                 self._source, module = self._open(self._opener)
             except RecorderError as error:

@@ -44,8 +44,8 @@ def add_parser(commands: Commands) -> None:
         "-f",
         "--format",
         metavar="FORMAT",
-        help="a profile of what was accessed instead: apparmor-text, whole, as apparmor_parser loads it; or"
-        " apparmor, the object",
+        help="a profile of what was accessed instead: apparmor-text, whole, as apparmor_parser loads it, or"
+        " apparmor, the object; or of what SELinux denied: cil, whole, or selinux, the object",
     )
     parser.add_argument(
         "--json",

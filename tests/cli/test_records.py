@@ -12,6 +12,7 @@ from recorder.collector.store.sighting import Confirmation, Incoming
 from recorder.collector.store.stored import StoredResult
 from recorder.model.abi import Abi
 from recorder.model.access import Signal, SignalRight
+from recorder.model.denial import DenialKey
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import (
@@ -34,6 +35,7 @@ from tests.collector.platform import FakePlatform, recording
 from tests.collector.serving import serving
 from tests.denials_given import apparmor, counted, selinux
 from tests.unit.profiles.accessed import did, files
+from tests.unit.profiles.test_selinux import avc
 from tests.unit.rpc.certificates import Authority
 
 HEAD = ["RECORDING", "CONTAINER", "RECORDS", "RUNNING", "CALLS", "ACCESSES"]
@@ -392,6 +394,37 @@ def test_the_whole_profile_is_given_as_text(recorder_cli, accessed):
     spec = yaml.safe_load(done.stdout)["spec"]
     assert spec["abstract"]["filesystem"]["readOnlyPaths"] == ["/etc/a.conf", "/srv/data/*.bin"]
     assert b"recorder: warning: files-nginx: signals: used by the workload" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["cil", "selinux"])
+def test_what_selinux_denied_is_given_as_a_profile(recorder_cli, collector, form):
+    """Of two pods together; what an installer refuses is in the CIL, and a warning."""
+    asked = recording("types", "shop", kind=ProfileKind.SELINUX)
+    reads = avc("recording.process", "etc_t", "file", "read")
+    hard = avc("recording.process", "recording.process", "capability", "setuid")
+
+    def put(made):
+        made.store.save(asked)
+        for number, denied in ((31, reads), (32, hard)):
+            one = seen(number, {X86: [0]}, denials={DenialKey("allowed", denied): counted()})
+            made.store._put(Incoming(one, (asked.id,)))
+            row = made.store.rows[one.source]
+            made.store.rows[one.source] = dataclasses.replace(row, confirmation=Confirmation.CONFIRMED)
+
+    collector.do(put)
+    done = recorder_cli.run("records", "--collector", collector.unix, "types", "-f", form)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    if form == "cil":
+        assert "(block types_nginx\n" in text
+        assert "(allow process etc_t (file (read)))" in text
+        assert "(allow process process (capability (setuid)))" in text
+    else:
+        assert yaml.safe_load(text)["spec"]["allow"] == {"etc_t": {"file": ["read"]}}
+    assert b"recorder: warning: types-nginx: @self capability { setuid }" in done.stderr
+    done = recorder_cli.run("records", "--collector", collector.unix, "web", "-f", form)
+    assert done.returncode == 2
+    assert b"SELinux denied nothing" in done.stderr
 
 
 @pytest.mark.parametrize(

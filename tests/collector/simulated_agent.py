@@ -76,6 +76,7 @@ class SimulatedContainer:
     restart: int = 0
     observation: Observation | None = None
     not_recorded: str = ""
+    denials_by: str = ""  # whose denials are looked for on its node, and by what
 
     @property
     def id(self) -> str:
@@ -101,10 +102,11 @@ class SimulatedContainer:
 
     def begin(self, node: str, boot: str) -> Observation:
         """Nothing seen yet."""
+        made_by = Provenance("0.1.0", "6.1.0", self.machine, "libbpf", "container", "runc", "1.1.5")
         return Observation(
             source=Source(node, boot, self.serial, BOOT + self.serial),
             identity=self.container().identity(),
-            provenance=Provenance("0.1.0", "6.1.0", self.machine, "libbpf", "container", "runc", "1.1.5"),
+            provenance=replace(made_by, denials=self.denials_by),
             first_seen_ns=BOOT + self.serial,
             last_seen_ns=BOOT + self.serial,
             wall_offset_ns=WALL,
@@ -130,7 +132,7 @@ class SimulatedAgent:
     ) -> None:
         self.kinds = [agent_pb2.KIND_SYSCALLS, agent_pb2.KIND_DENIALS, agent_pb2.KIND_ACCESSES]
         self.problems: list[agent_pb2.KindProblem] = []
-        self.modules = [agent_pb2.SecurityModule(name="apparmor")]
+        self.modules = [agent_pb2.SecurityModule(name="apparmor"), agent_pb2.SecurityModule(name="selinux")]
         self.node = node
         self.boot = boot
         self.plan = Plan()

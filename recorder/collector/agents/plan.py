@@ -53,11 +53,11 @@ class Planned:
 
 
 def plan_message(recordings: Iterable[Recording]) -> pb.Plan:
-    """The plan for these recordings, those whose kind is not served left out.
+    """The plan for these recordings.
 
     Sorted by id; the revision is a digest of the content, so the same recordings give the same bytes.
     """
-    return _plan(sorted(filter(None, map(_entry, recordings)), key=_id))
+    return _plan(sorted(map(_entry, recordings), key=_id))
 
 
 def planned(recordings: Iterable[Recording], bounds: PlanBounds, before: frozenset[str]) -> Planned:
@@ -65,7 +65,7 @@ def planned(recordings: Iterable[Recording], bounds: PlanBounds, before: frozens
 
     So a recording that is done stays, and one too many waits until another one ends.
     """
-    entries = sorted(filter(None, map(_entry, recordings)), key=lambda each: (each.id not in before, each.id))
+    entries = sorted(map(_entry, recordings), key=lambda each: (each.id not in before, each.id))
     kept: list[pb.PlannedRecording] = []
     left_out: list[str] = []
     size = 0
@@ -89,10 +89,8 @@ def _plan(entries: list[pb.PlannedRecording]) -> pb.Plan:
     return pb.Plan(revision=hashlib.sha256(content).hexdigest()[:REVISION], recordings=entries)
 
 
-def _entry(recording: Recording) -> pb.PlannedRecording | None:
-    kind = SERVED.get((recording.kind, recording.means))
-    if kind is None:
-        return None
+def _entry(recording: Recording) -> pb.PlannedRecording:
+    kind = SERVED[recording.kind, recording.means]
     kinds = {kind, Kind.DENIALS} if recording.denials else {kind}
     return pb.PlannedRecording(
         id=recording.id,

@@ -11,6 +11,7 @@ from recorder.collector.results.made_before import Made, MadeBefore
 from recorder.collector.results.result_writer import make
 from recorder.collector.store.sighting import Confirmation, Sighting
 from recorder.model.recording import ProfileKind, Recording
+from recorder.model.result import PublishedResult
 
 __all__ = ["GroupReader", "SightingStore"]
 
@@ -41,12 +42,19 @@ class SightingStore(Protocol):
 class GroupReader:
     """`accept`: whose sightings count; `version`: this program's, for the results.
 
-    before: results that take long, as they were made last.
+    before: results that take long, as they were made last; turn: these are made one at a time, of all
+    recordings, since each takes memory and none would be there sooner.
     """
 
     def __init__(
-        self, store: SightingStore, accept: frozenset[Confirmation], version: str, before: MadeBefore
+        self,
+        store: SightingStore,
+        accept: frozenset[Confirmation],
+        version: str,
+        before: MadeBefore,
+        turn: asyncio.Lock,
     ) -> None:
+        self._turn = turn
         self._store = store
         self._before = before
         self._accept = accept
@@ -82,10 +90,12 @@ class GroupReader:
         *,
         final: Callable[[Draft], bool],
         name: Callable[[ResultKey], str],
+        existing: Mapping[str, PublishedResult],
     ) -> list[Made]:
         """Return the results that these sightings make, by key; a whole one before its partial ones.
 
-        final: whether a result's state is final; name: how it is called, as far as is known.
+        final: whether a result's state is final; name: how it is called, as far as is known; existing: by
+        name, the profiles that results complete.
         """
         ids = {each.observation.source: each.id for each in sightings}
 
@@ -100,7 +110,12 @@ class GroupReader:
                 final=final,
                 name=name,
                 version=self._version,
-                before=None if of_calls else self._before,
+                existing=existing,
+                # what is completed may have changed, though no container did
+                before=None if of_calls or existing else self._before,
             )
 
-        return made() if of_calls and len(sightings) <= _FEW else await asyncio.to_thread(made)
+        if of_calls:
+            return made() if len(sightings) <= _FEW else await asyncio.to_thread(made)
+        async with self._turn:
+            return await asyncio.to_thread(made)

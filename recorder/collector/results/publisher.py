@@ -18,9 +18,11 @@ from typing import Final, Protocol, TypeAlias
 
 from recorder.collector.agents.node_abilities import NodeAbilities
 from recorder.collector.platform import Platform
+from recorder.collector.results.completed_objects import CompletedObjects
 from recorder.collector.results.confirmation import Confirmer, ConfirmingStore
 from recorder.collector.results.made_before import MadeBefore
 from recorder.collector.results.node_absence import NodeAbsence
+from recorder.collector.results.profile_update import ProfileUpdates
 from recorder.collector.results.publisher_figures import PublisherFigures
 from recorder.collector.results.recording_events import RecordingEvents
 from recorder.collector.results.recording_results import Fate, RecordingResults
@@ -117,9 +119,12 @@ class Publisher:
             platform=platform,
             claims=claims,
             writer=self._writer,
+            completed=CompletedObjects(platform),
+            updates=ProfileUpdates(platform, claims.recorded_by),
             events=self._events,
             absence=NodeAbsence(connected),
             before=MadeBefore(),
+            turn=asyncio.Lock(),
             policy=policy,
             version=version,
             clock=clock,

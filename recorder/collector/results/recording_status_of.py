@@ -8,9 +8,9 @@ from typing import Final
 
 from recorder.collector.results.denial_summary import DenialSort, most_frequent
 from recorder.collector.results.drafts import ResultKey
+from recorder.collector.results.profile_update import UpdateAnswer
 from recorder.collector.results.result_summary import ResultSummary
 from recorder.collector.results.unable_nodes import NONE_UNABLE, UnableNodes
-from recorder.collector.served import is_served, served_kinds
 from recorder.model.ledger import CAUSES, Ledger
 from recorder.model.recording import ProfileKind, Recording, RefusedRecording
 from recorder.model.recording_status import Condition, DenialStatus, RecordingStatus, ResultStatus
@@ -61,7 +61,7 @@ class Circumstances:
     reason. missing: containers of which nothing is in a result, since their pod was gone when the
     platform was asked for it. withheld: results that are not published, being more than `limit`.
     trouble: what the platform refuses, by result. unable: of the nodes where something of it runs, else
-    of all that have an agent.
+    of all that have an agent. updates: what became of the profile that is to be changed where it stands.
     """
 
     agents: int = 0
@@ -74,16 +74,15 @@ class Circumstances:
     limit: int = 100
     trouble: tuple[tuple[str, str], ...] = ()
     unable: UnableNodes = NONE_UNABLE
+    updates: tuple[UpdateAnswer, ...] = ()
 
 
 def recording_status(
     recording: Recording, reported: Iterable[Reported], circumstances: Circumstances
 ) -> RecordingStatus:
-    """Return the status of a recording that is done, or whose kind is not served yet."""
+    """Return the status of a recording that is done."""
     results = sorted(reported, key=lambda each: each.key)
-    conditions = [_ready(recording, results, circumstances)]
-    if is_served(recording):
-        conditions.append(_complete(results, circumstances))
+    conditions = [_ready(results, circumstances), _complete(results, circumstances)]
     return _status(recording.generation, conditions, results, circumstances)
 
 
@@ -108,6 +107,7 @@ def _status(
 ) -> RecordingStatus:
     conditions += _edited(results)
     conditions += _limit_reached(circumstances)
+    conditions += _profile_updated(circumstances)
     conditions += _partly_expressed(results)
     whole = _whole(results)
     denials, omitted = _denials(whole)
@@ -159,16 +159,8 @@ def _denials(whole: Iterable[Reported]) -> tuple[tuple[DenialStatus, ...], int]:
 # --- conditions
 
 
-def _ready(recording: Recording, results: Sequence[Reported], circumstances: Circumstances) -> Condition:
+def _ready(results: Sequence[Reported], circumstances: Circumstances) -> Condition:
     """Whether containers are recorded now: True also if something is wrong with some of them."""
-    if not is_served(recording):
-        return _condition(
-            "Ready",
-            False,
-            "KindNotServed",
-            f"results of the kind {recording.kind} by {recording.means} are not made by this version, which"
-            f" makes {served_kinds()}: record one of these, or upgrade",
-        )
     if circumstances.store_full:
         return _condition(
             "Ready",
@@ -265,7 +257,7 @@ def _complete(results: Sequence[Reported], circumstances: Circumstances) -> Cond
     if losses or missed:
         told = [*(_loss(cause, count) for cause, count in _known_first(losses)), *missed]
         return _condition("Complete", False, "Lossy", "something is missing: " + "; ".join(_listed(told)))
-    if not whole:
+    if not any(each.name for each in whole):
         return _condition("Complete", False, "NothingRecorded", "nothing was recorded yet")
     return _condition("Complete", True, "NothingLost", "nothing that happened while it was recorded was lost")
 
@@ -294,6 +286,14 @@ def _edited(results: Sequence[Reported]) -> Iterator[Condition]:
     )
 
 
+def _profile_updated(circumstances: Circumstances) -> Iterator[Condition]:
+    """Of several containers' answers what was not done comes first."""
+    answers = circumstances.updates
+    if answers:
+        messages = dict.fromkeys(each.message for each in answers)
+        yield _condition("ProfileUpdated", answers[0].done, answers[0].reason, "; ".join(messages))
+
+
 def _limit_reached(circumstances: Circumstances) -> Iterator[Condition]:
     if circumstances.withheld:
         yield _condition(
@@ -306,18 +306,24 @@ def _limit_reached(circumstances: Circumstances) -> Iterator[Condition]:
         )
 
 
+_UNSAID: Final = (
+    "The whole profile is given by `recorder records NAME -f apparmor-text`, and is to be loaded on the nodes"
+    " by other means"
+)
+
+
 def _partly_expressed(results: Sequence[Reported]) -> Iterator[Condition]:
     """What the workload does, and its object does not allow, for want of a field."""
     partly = [each for each in _whole(results) if each.summary.unsaid and each.name]
     if not partly:
         return
     told = [f"{each.name}: {', '.join(_listed(each.summary.unsaid))}" for each in partly]
+    remedies = sorted({each.summary.remedy or _UNSAID for each in partly})
     yield _condition(
         "PartlyExpressed",
         True,
         "NotExpressible",
-        f"{'; '.join(told[:_MAX_ITEMS])}. The whole profile is given by `recorder records NAME -f"
-        " apparmor-text`, and is to be loaded on the nodes by other means",
+        f"{'; '.join(told[:_MAX_ITEMS])}. {'; '.join(remedies)}",
     )
 
 

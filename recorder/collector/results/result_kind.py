@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from recorder.collector.results.drafts import Draft
 from recorder.collector.results.result_summary import ResultSummary
 from recorder.model.record import Observation
+from recorder.model.result import PublishedResult
 
 __all__ = ["Content", "Drawn", "NotYet", "ResultKind", "Wanted"]
 
@@ -19,6 +20,7 @@ class Wanted:
 
     enabled: it is to be installed; one that grows is not. merged: it is one over all pods, so that it
     says in how many records it was used what it allows, as one of several records does in any case.
+    existing: by name, the profiles that it completes.
     """
 
     draft: Draft
@@ -26,13 +28,18 @@ class Wanted:
     labels: Mapping[str, str] = field(hash=False)
     enabled: bool
     merged: bool
+    existing: Mapping[str, PublishedResult] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """There is no object to publish; `reason` is a sentence for a person."""
+    """There is no object to publish; `reason` is a sentence for a person.
+
+    stuck: it does not come of itself either; one that is there stays as it is.
+    """
 
     reason: str
+    stuck: bool = False
 
 
 @dataclass(frozen=True, slots=True)

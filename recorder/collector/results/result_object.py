@@ -10,15 +10,17 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from recorder.collector.results.apparmor_result import AppArmorResult
+from recorder.collector.results.completed_result import CompletedResult
 from recorder.collector.results.denial_summary import summarized
 from recorder.collector.results.drafts import Draft
 from recorder.collector.results.result_kind import Drawn, NotYet, ResultKind, Wanted
 from recorder.collector.results.result_names import result_labels
 from recorder.collector.results.result_summary import ResultSummary
 from recorder.collector.results.seccomp_result import SeccompResult
+from recorder.collector.results.selinux_result import SelinuxResult
 from recorder.model.record import Identity, Observation
 from recorder.model.recording import Means, MergeStrategy, ProfileKind, Recording
-from recorder.model.result import ResultObject
+from recorder.model.result import PublishedResult, ResultObject
 from recorder.profiles.annotations import MAX_TOTAL, PREFIX
 from recorder.profiles.result_marks import (
     ASKED,
@@ -31,14 +33,27 @@ from recorder.profiles.result_marks import (
     STATE_RECORDING,
 )
 
-__all__ = ["content_digest", "drawn_result"]
+__all__ = ["MAX_SPEC", "content_digest", "drawn_result"]
 
 _KINDS: Final[Mapping[tuple[ProfileKind, Means], ResultKind]] = MappingProxyType(
     {
         (ProfileKind.SECCOMP, Means.BPF): SeccompResult(),
         (ProfileKind.SECCOMP, Means.LOGS): SeccompResult(),
         (ProfileKind.APPARMOR, Means.BPF): AppArmorResult(),
+        (ProfileKind.APPARMOR, Means.LOGS): CompletedResult(),
+        (ProfileKind.SELINUX, Means.BPF): SelinuxResult(),
+        (ProfileKind.SELINUX, Means.LOGS): SelinuxResult(),
     }
+)
+
+_NOTHING: Final[Mapping[str, PublishedResult]] = MappingProxyType({})
+
+MAX_SPEC: Final = 448 * 1024
+"""Bytes of a spec, as JSON. etcd takes 1.5 MiB, and API servers keep the owner of each item beside it."""
+
+_TOO_LARGE: Final = (
+    "the profile would have {size} bytes, and objects may have {most}: the workload uses too many different"
+    " names; record parts of its work by themselves, or load what `recorder records` gives"
 )
 
 # What the platform adds about people's edits, and what people add, needs room too.
@@ -48,28 +63,33 @@ _LAST_SEEN: Final = f"{PREFIX}/last-seen"
 
 
 def drawn_result(
-    recording: Recording, draft: Draft, name: str, *, final: bool, version: str
+    recording: Recording,
+    draft: Draft,
+    name: str,
+    *,
+    final: bool,
+    version: str,
+    existing: Mapping[str, PublishedResult] = _NOTHING,
 ) -> tuple[ResultObject | NotYet, ResultSummary]:
     """Return the object that a draft makes under a name, and its figures.
 
     It is Disabled while it grows, since a profile that is enabled is installed at once; final, it
-    is Enabled unless the recording asks otherwise. `version`: this program's. Whether it is NotYet
+    is Enabled unless the recording asks otherwise. `version`: this program's.
+    existing: by name, the profiles that results complete. Whether it is NotYet
     does not depend on the name, nor does what it says.
     """
-    kind = _KINDS.get((recording.kind, recording.means))
-    if kind is None:
-        reason = (
-            f"results of the kind {recording.kind} by {recording.means} are not made by version {version}"
-        )
-        return NotYet(reason), ResultSummary(0, 0, 0)
+    kind = _KINDS[recording.kind, recording.means]
     labels = result_labels(recording.name, draft.key)
     merged = recording.merge is MergeStrategy.CONTAINERS and not draft.key.partial
-    drawn = kind.draw(Wanted(draft, name, labels, final and not recording.disable, merged))
+    drawn = kind.draw(Wanted(draft, name, labels, final and not recording.disable, merged, existing))
     summary = drawn.summary
     if recording.denials:  # a container's record has them also if another recording asks for them
         summary = replace(summary, denials=summarized(draft.record))
     if isinstance(drawn.content, NotYet):
         return drawn.content, summary
+    size = len(_json(drawn.content.spec))
+    if size > MAX_SPEC:
+        return NotYet(_TOO_LARGE.format(size=size, most=MAX_SPEC), stuck=True), summary
     own = _annotations(recording, drawn, final=final, version=version)
     made = ResultObject(
         kind=recording.kind,

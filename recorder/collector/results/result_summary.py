@@ -25,7 +25,7 @@ class ResultSummary:
     number, that a filter denied. coverage: merged records in which something of the workload was seen.
     ledger: counts by cause. denials: of filters, AppArmor and SELinux. rules: of a profile that is no
     list of calls. unsaid: what the workload does and an object of the kind has no field for, as
-    sentences, in bounds.
+    sentences, in bounds. remedy: what a person can do about that, if it is not what accesses need.
     """
 
     syscalls: int
@@ -35,6 +35,7 @@ class ResultSummary:
     denials: DenialSummary = NO_DENIALS
     rules: int = 0
     unsaid: tuple[str, ...] = ()
+    remedy: str = ""
 
     def __post_init__(self) -> None:
         unsaid = tuple(each[:_MAX_TEXT] for each in self.unsaid[:MAX_UNSAID])
@@ -56,6 +57,7 @@ class ResultSummary:
             **({"denials": self.denials.to_json()} if self.denials else {}),
             **({"rules": self.rules} if self.rules else {}),
             **({"unsaid": list(self.unsaid)} if self.unsaid else {}),
+            **({"remedy": self.remedy} if self.remedy else {}),
         }
 
     @classmethod
@@ -71,4 +73,5 @@ class ResultSummary:
             denials,
             int(value.get("rules", 0)),
             tuple(map(str, value.get("unsaid", ()))),
+            str(value.get("remedy", "")),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from recorder.collector.platform import Platform
@@ -21,8 +22,8 @@ from recorder.collector.store.stored import StoredResult
 from recorder.model.ledger import Ledger
 from recorder.model.record import Observation
 from recorder.model.recording import Recording
-from recorder.model.result import Application, Outcome, ResultObject
-from recorder.profiles.result_marks import STATE_FINAL, STATE_RECORDING
+from recorder.model.result import Application, Outcome, PublishedResult, ResultObject
+from recorder.profiles.result_marks import COMPLETES, STATE_FINAL, STATE_RECORDING
 
 __all__ = ["ResultStore", "ResultWriter", "Writing", "Written", "make"]
 
@@ -66,6 +67,7 @@ def make(
     final: Callable[[Draft], bool],
     name: Callable[[ResultKey], str],
     version: str,
+    existing: Mapping[str, PublishedResult] = MappingProxyType({}),
     before: MadeBefore | None = None,
 ) -> list[Made]:
     """Return the results that sightings make, sorted by key; pure, and long for thousands of sightings.
@@ -80,7 +82,9 @@ def make(
         of = recording, done, called, tuple(revisions[each.source] for each in draft.record.observations)
         one = before.get(draft.key, of) if before else None
         if one is None:
-            content, summary = drawn_result(recording, draft, called, final=done, version=version)
+            content, summary = drawn_result(
+                recording, draft, called, final=done, version=version, existing=existing
+            )
             digest = "" if isinstance(content, NotYet) else content_digest(content)
             one = Made(draft.key, content, digest, summary, done)
             if before:
@@ -120,7 +124,8 @@ class ResultWriter:
         PlatformUnreachable and StoreFull: it can be called again, and will find what was done.
         """
         if isinstance(made.content, NotYet):
-            return Writing(Written.NOT_YET, row, made.content.reason)
+            written = Written.TROUBLE if made.content.stuck else Written.NOT_YET
+            return Writing(written, row, made.content.reason)
         if row and row.uid and row.digest == made.digest and not again:
             return Writing(Written.SAME, await self._noted(made, row))
         if row and deleted and await self._is_removed(row):
@@ -160,7 +165,9 @@ class ResultWriter:
     ) -> Writing:
         claim = Claim(row.name, row.uid, tuple(row.more.get("passed", ()))) if row and row.uid else None
         for _ in range(_ATTEMPTS):
-            claim = claim or await self._claims.claim(recording, made.key)
+            claim = claim or await self._claims.claim(
+                recording, made.key, content.annotations.get(COMPLETES, "")
+            )
             if claim is None:
                 return self._all_taken(recording, made.key, row)
             if claim.superseded:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from recorder.collector.agents.node_abilities import NodeAbilities
 from recorder.collector.platform import Platform
+from recorder.collector.results.completed_objects import CompletedObjects
 from recorder.collector.results.group_reader import SightingStore
 from recorder.collector.results.made_before import MadeBefore
 from recorder.collector.results.node_absence import NodeAbsence
+from recorder.collector.results.profile_update import ProfileUpdates
 from recorder.collector.results.recording_events import RecordingEvents
 from recorder.collector.results.recording_index import OutlineStore
 from recorder.collector.results.result_claim import Claims
@@ -44,9 +47,12 @@ class Surroundings:
     platform: Platform
     claims: Claims
     writer: ResultWriter
+    completed: CompletedObjects
+    updates: ProfileUpdates
     events: RecordingEvents
     absence: NodeAbsence
     before: MadeBefore
+    turn: asyncio.Lock
     policy: ResultPolicy
     version: str
     clock: Callable[[], float]

@@ -457,6 +457,23 @@ def test_what_people_did_while_nobody_looked_is_noticed(folders, results, tmp_pa
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("kind", list(ProfileKind))
+def test_results_of_every_kind_and_of_long_names_are_looked_back_at(folders, results, tmp_path, kind):
+    """One name may be that of several kinds: each has a file of its own, whose edits are told."""
+    name = "long" * 60
+    for each in ProfileKind:
+        apply(folders, replace(result("read", name=name), kind=each))
+    (mine,) = (each for each in results.glob("*.yaml") if read(each)["kind"] == kind)
+    edit(mine, lambda value: value["spec"].update(state="Enabled"))
+
+    async def run():
+        later = Folders(tmp_path / "recordings", results, tmp_path / "state" / "folders.json", poll=0.01)
+        await looks(later, lambda told: len(told) >= 1)
+        assert later.touched() == {(kind, name)}
+
+    asyncio.run(run())
+
+
 def test_recordings_are_followed_and_a_lost_folder_deletes_none(folders, tmp_path, caplog):
     """Not ready before the first look; an outage is said once, and its end."""
     caplog.set_level(logging.INFO)

@@ -17,7 +17,7 @@ from recorder.collector.results.recording_status_of import (
 from recorder.collector.results.result_summary import ResultSummary
 from recorder.collector.results.unable_nodes import UnableNodes
 from recorder.model.record import Observation, Record, Source
-from recorder.model.recording import Means, ProfileKind, RecordingName, RefusedRecording
+from recorder.model.recording import ProfileKind, RecordingName, RefusedRecording
 from recorder.model.recording_status import DenialStatus, ResultStatus
 from recorder.model.result import Edit
 from recorder.profiles.status_object import status_object
@@ -199,15 +199,6 @@ def test_what_an_object_cannot_say_is_a_condition():
     )
     (told,) = status.results
     assert (told.kind, told.rules, told.syscalls) == (ProfileKind.APPARMOR, 3, None)
-
-
-@pytest.mark.parametrize("kind", [ProfileKind.APPARMOR, ProfileKind.SELINUX])
-def test_kind_that_is_not_served(kind):
-    """With what is."""
-    status = recording_status(recording(kind=kind, means=Means.LOGS), [], AGENTS)
-    assert conditions(status) == {"Ready": (False, "KindNotServed")}
-    assert kind in message(status, "Ready")
-    assert "which makes SeccompProfile" in message(status, "Ready")
 
 
 def test_edited_results():

@@ -13,6 +13,7 @@ from recorder.collector.results.result_kind import NotYet
 from recorder.collector.results.result_names import candidate_names
 from recorder.collector.results.result_object import content_digest, drawn_result
 from recorder.model.abi import Abi
+from recorder.model.accesses import Accesses
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import (
@@ -205,6 +206,17 @@ def test_losses_of_any_run_are_in_the_verdict():
     assert ours(results(CONTAINERS, seen)["rec-app"], "verdict") == "lossy: slots_full 1"
 
 
+def test_what_was_lost_of_accesses_is_no_loss_of_calls():
+    """A container's record is one, whoever asked for what: its calls are whole all the same."""
+    lost = {"accesses_unwatched": 1, "accesses_full": 3, "accesses_late": 1, "ring_full": 2}
+    each = sighting(calls("read"), ledger=lost)
+    each = replace(each, observation=replace(each.observation, accesses=Accesses({}, b"\x10" * 8)))
+    found = only(recording(), [each])
+    assert ours(found, "verdict") == "complete"
+    assert ours(found, "notes") == "ring_full 2"
+    assert allowed(found) == allowed(only(recording(), [sighting(calls("read"))]))
+
+
 def test_nodes_of_two_machines_in_one_recording():
     """amd64 and arm64: both architectures; each name under the ABI that it was seen in."""
     seen = [
@@ -286,16 +298,6 @@ def test_no_object_while_nothing_could_run_under_it(seen, ended, reason):
     found, _ = drawn_result(recording(), draft, "rec-app", final=False, version="0.1.0")
     assert isinstance(found, NotYet)
     assert reason in found.reason
-
-
-@pytest.mark.parametrize("kind", [ProfileKind.APPARMOR, ProfileKind.SELINUX])
-def test_kinds_that_are_not_made(kind):
-    """It is said, and nothing of another kind is made instead."""
-    asked = recording(kind=kind, means=Means.LOGS)
-    (draft,) = drafts(asked, [sighting(calls("read"))])
-    found, _ = drawn_result(asked, draft, "rec-app", final=True, version="0.1.0")
-    assert isinstance(found, NotYet)
-    assert kind in found.reason
 
 
 # --- the same record, the same bytes
