@@ -31,7 +31,10 @@ KEYS = st.builds(AccessKey, st.sampled_from([Phase.SETUP, Phase.WORKLOAD, 9]), s
 SEEN = st.builds(
     Seen,
     st.integers(0, (1 << 64) - 1),
-    st.none() | st.builds(FirstSight, st.integers(0, 9), st.sampled_from([b"", b"a", b"b" * 15])),
+    st.none()
+    | st.builds(
+        FirstSight, st.sampled_from([0, 5, 9, (1 << 64) - 1]), st.sampled_from([b"", b"a", b"b" * 15])
+    ),
 )
 STATES = st.builds(Accesses, st.dictionaries(KEYS, SEEN, max_size=12))
 
