@@ -126,7 +126,10 @@ _ONCE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("command_line", "paths"
 _TWICE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("bounds", "lifetime"))
 ACCESSES = {
     "6.1": (*_EVERYWHERE, *_ONCE),
-    "6.12": (*_EVERYWHERE, *(f"{_ACCESSES}/test_{name}.py" for name in ("agent", "round_trip"))),
+    "6.12": (
+        *_EVERYWHERE,
+        *(f"{_ACCESSES}/test_{name}.py" for name in ("agent", "kernel_answer", "probes", "round_trip")),
+    ),
     "newest": (*_EVERYWHERE, *_TWICE),
 }
 # For denials alone: SELinux beside 6.1, and where only the audit log can be read. 5.10
