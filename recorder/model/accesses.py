@@ -24,12 +24,25 @@ from recorder.model.access import (
 )
 from recorder.model.first_sight import FirstSight
 
-__all__ = ["MAX_ACCESSES", "MAX_TEXT", "AccessKey", "Accesses", "Seen", "digest_of", "order_of", "text_of"]
+__all__ = [
+    "LOSSES",
+    "MAX_ACCESSES",
+    "MAX_TEXT",
+    "AccessKey",
+    "Accesses",
+    "Seen",
+    "digest_of",
+    "order_of",
+    "text_of",
+]
 
 MAX_ACCESSES = 16_384
 """Entries of one source. A package's installation or a compile has some thousands."""
 MAX_TEXT = 2 * 1024 * 1024
 """Bytes of the paths, addresses and names of one source's entries, together."""
+
+LOSSES = frozenset({"accesses_full", "accesses_late", "accesses_unwatched"})
+"""Causes of a ledger that are of accesses alone: the calls of such a record are whole."""
 
 _KINDS = (
     File, Socket, UnixSocket, Signal, Ptrace, Mount, Capability, UserNamespace, IoUring, MessageQueue,

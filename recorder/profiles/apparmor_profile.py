@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -41,7 +42,11 @@ MAX_EXPANDED: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class AppArmorProfile:
-    """An AppArmorProfile object's fields; lists are sorted. warnings: what it cannot say, as sentences."""
+    """An AppArmorProfile object's fields; lists are sorted.
+
+    warnings: where it differs from what was used, as sentences; lacks: those of them that say what it
+    does not allow.
+    """
 
     name: str
     executables: tuple[str, ...] = ()
@@ -58,6 +63,7 @@ class AppArmorProfile:
     annotations: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for each in ("annotations", "labels"):
@@ -72,16 +78,16 @@ def abstract_profile(rules: AppArmorRules, name: str) -> AppArmorProfile:
             f"profile {name} would allow nothing: the record has no access of the workload; record it with"
             " --kind accesses, and begin before the workload starts"
         )
-    warnings = unsayable(rules)
+    warnings, lacks = set[str](), unsayable(rules)
     paths = _linked(rules, warnings)
     paths = _apart(paths, warnings)
     lists: dict[str, set[str]] = {each: set() for each in _LISTS}
     for rule in paths:
         if any(_always_denied(path, rule.permissions) for path in rule.paths):
-            warnings.add(f"{shown(rule.glob)}: the installer denies this in every profile")
+            lacks.add(f"{shown(rule.glob)}: the installer denies this in every profile")
         text = plain_text(rule.glob)
         if text is None:
-            warnings.add(f"{shown(rule.glob)}: the installer takes no such path")
+            lacks.add(f"{shown(rule.glob)}: the installer takes no such path")
             continue
         if _refused(rule.glob):
             warnings.add(f"{text}: stands for a name with characters that the installer refuses")
@@ -105,7 +111,8 @@ def abstract_profile(rules: AppArmorRules, name: str) -> AppArmorProfile:
         tcp="stream" in inet,
         udp="dgram" in inet,
         capabilities=rules.capabilities,
-        warnings=tuple(sorted(warnings)),
+        warnings=tuple(sorted(warnings | lacks)),
+        lacks=tuple(sorted(lacks)),
     )
 
 
@@ -157,6 +164,7 @@ def _refused(glob: Glob) -> bool:
     return any(isinstance(each, int) and each not in _PLAIN for each in glob.tokens)
 
 
+@lru_cache(maxsize=8192)  # asked for once for each pair of rules
 def _widened(glob: Glob) -> Glob:
     """Return what plain_text's pattern matches: that is what is installed."""
     tokens: list[Token] = []

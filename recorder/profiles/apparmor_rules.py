@@ -60,6 +60,9 @@ _MOUNT_ATTRIBUTES: Final = sum(
 )
 """What mount rules have a word for, beside what makes another step of it."""
 
+_PAIRED: Final = int(FileRight.RENAME | FileRight.LINK)
+_MAKES: Final = int(FileRight.CREATE | FileRight.LINK)
+_TAKES: Final = int(FileRight.REMOVE | FileRight.RENAME)
 _PERMISSIONS: Final[Mapping[FileRight, Permission]] = {
     FileRight.READ: Permission.READ,
     FileRight.WRITE: Permission.WRITE,
@@ -124,7 +127,7 @@ class AppArmorRules:
         return not (self.paths or self.networks or self.capabilities or self.unix or self.mounts)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)  # a flag's operations are slow, and thousands of files have few different rights
 def permissions_of(rights: int) -> Permission:
     """Return what rights over a file need of a profile; a write has the right to append."""
     found = NOTHING
@@ -220,20 +223,20 @@ class _Paths:
             return
         path, target = self._name(file.path, file.kind), b""
         permissions = permissions_of(rights)
-        if rights & (FileRight.RENAME | FileRight.LINK) and file.target.startswith(b"/"):
+        if rights & _PAIRED and file.target.startswith(b"/"):
             target = self._name(file.target, file.kind)
-        if rights & FileRight.RENAME and target:
+        if target and rights & FileRight.RENAME:
             self._put(target, Permission.WRITE, source)
             self._made.add(target)
             if numbered(path, target):
                 self._numbered.add(path)
-        if rights & FileRight.LINK and target:
+        if target and rights & FileRight.LINK:
             self._put(target, Permission.NAMED, source)
             self.pairs.add((path, target))
         self._put(path, permissions, source)
-        if rights & (FileRight.CREATE | FileRight.LINK):
+        if rights & _MAKES:
             self._made.add(path)
-        if rights & (FileRight.REMOVE | FileRight.RENAME):
+        if rights & _TAKES:
             self._gone.add(path)
 
     def add_socket(self, socket: UnixSocket, rights: int, source: int) -> None:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntFlag
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -44,6 +45,7 @@ class Permission(IntFlag):
 NOTHING: Final = Permission(0)
 
 
+@lru_cache(maxsize=65_536)  # of 256 and 256; a flag's operations are slow
 def united(one: Permission, other: Permission) -> Permission:
     """Return both. A write has the right to append; apparmor_parser refuses a rule that says so."""
     both = one | other

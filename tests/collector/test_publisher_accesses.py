@@ -74,6 +74,25 @@ async def test_what_the_object_cannot_say_is_a_condition(stage):
 
 
 @staged
+async def test_a_profile_that_no_object_can_hold_is_not_sent(stage):
+    """Thousands of programs are never united: the API server would fail at it. Others go on."""
+    asked, other = (stage.platform.add(recording(name, kind=APPARMOR)) for name in ("r", "other"))
+    pod = stage.platform.add_pod("web")
+    await stage.report(seen("", pod=pod, accesses=files("rx /bin/app")), to=(asked, other))
+    await stage.pass_(10)
+    many = files("\n".join(f"rx /srv/{'x' * 200}/{n}" for n in range(2500)))
+    await stage.report(seen("", pod=pod, accesses=many), to=asked)
+    await stage.pass_(70)
+    told = condition(stage, asked, "Ready")
+    assert told.reason == "Degraded"
+    assert "not published: r-app (the profile would have 5" in told.message
+    assert stage.platform.object("r-app", APPARMOR).spec["abstract"] == {
+        "executable": {"allowedExecutables": ["/bin/app"]}
+    }
+    assert stage.platform.object("other-app", APPARMOR)
+
+
+@staged
 async def test_a_container_without_accesses_makes_no_profile(stage):
     """Calls alone make none, and it is said what is waited for."""
     asked = stage.platform.add(recording(kind=APPARMOR))

@@ -11,8 +11,8 @@ from recorder.profiles.apparmor_rules import UsedAccesses
 
 __all__ = ["MAX_USED", "AccessUnion"]
 
-MAX_USED: Final = 65_536
-"""Different accesses of one result: four times what one record has; some 40 MiB while it is made."""
+MAX_USED: Final = 16_384
+"""Different accesses of one result: as many as one record may have."""
 
 # Keys begin with the field `phase`.
 _WORKLOAD: Final = bytes((0x08, Phase.WORKLOAD))

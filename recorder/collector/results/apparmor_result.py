@@ -46,15 +46,15 @@ class AppArmorResult:
         rules = union.used().rules()
         ledger = _ledger(draft, union)
         content: Content | NotYet
-        count = 0
+        count, lacks = 0, tuple(sorted(unsayable(rules)))
         try:
             profile = replace(abstract_profile(rules, wanted.name), labels=wanted.labels)
         except InvalidProfile as error:
             content = NotYet(str(error))
         else:
-            count = _count(profile)
+            count, lacks = _count(profile), profile.lacks
             content = _content(wanted, rules, profile, Ledger(ledger), merged=wanted.merged or records > 1)
-        summary = ResultSummary(0, 0, records, ledger, rules=count, unsaid=tuple(sorted(unsayable(rules))))
+        summary = ResultSummary(0, 0, records, ledger, rules=count, unsaid=lacks)
         return Drawn(content, summary, tuple(worked))
 
 

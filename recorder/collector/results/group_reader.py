@@ -42,12 +42,19 @@ class SightingStore(Protocol):
 class GroupReader:
     """`accept`: whose sightings count; `version`: this program's, for the results.
 
-    before: results that take long, as they were made last.
+    before: results that take long, as they were made last; turn: these are made one at a time, of all
+    recordings, since each takes memory and none would be there sooner.
     """
 
     def __init__(
-        self, store: SightingStore, accept: frozenset[Confirmation], version: str, before: MadeBefore
+        self,
+        store: SightingStore,
+        accept: frozenset[Confirmation],
+        version: str,
+        before: MadeBefore,
+        turn: asyncio.Lock,
     ) -> None:
+        self._turn = turn
         self._store = store
         self._before = before
         self._accept = accept
@@ -108,4 +115,7 @@ class GroupReader:
                 before=None if of_calls or existing else self._before,
             )
 
-        return made() if of_calls and len(sightings) <= _FEW else await asyncio.to_thread(made)
+        if of_calls:
+            return made() if len(sightings) <= _FEW else await asyncio.to_thread(made)
+        async with self._turn:
+            return await asyncio.to_thread(made)

@@ -124,6 +124,7 @@ class Publisher:
             events=self._events,
             absence=NodeAbsence(connected),
             before=MadeBefore(),
+            turn=asyncio.Lock(),
             policy=policy,
             version=version,
             clock=clock,

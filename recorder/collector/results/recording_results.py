@@ -13,7 +13,7 @@ from math import inf
 from typing import Final
 
 from recorder.collector.results.denial_events import DenialEvents
-from recorder.collector.results.denial_summary import NO_DENIALS, DenialSort, DenialSummary
+from recorder.collector.results.denial_summary import DenialSort, DenialSummary
 from recorder.collector.results.drafts import Draft, Group, ResultKey
 from recorder.collector.results.group_progress import GroupProgress
 from recorder.collector.results.group_reader import GroupReader
@@ -38,6 +38,9 @@ __all__ = ["Fate", "RecordingResults"]
 _SOME: Final = 32
 
 
+_NOTHING: Final = ResultSummary(0, 0, 0)
+
+
 class Fate(Enum):
     """Whether a recording goes on."""
 
@@ -59,7 +62,7 @@ class RecordingResults:
         self._rows: dict[ResultKey, StoredResult] = {}
         self._touched: set[ResultKey] = set()
         self._report = RecordingReport(recording, around.platform, around.policy)
-        self._reader = GroupReader(around.store, around.accept, around.version, around.before)
+        self._reader = GroupReader(around.store, around.accept, around.version, around.before, around.turn)
         self._denial_events = DenialEvents(around.events)
         self._updates = RecordingUpdates(around.updates, around.events, around.policy.retry)
         self._begin_anew()
@@ -68,7 +71,7 @@ class RecordingResults:
         self._index = RecordingIndex(self.recording, self._around.accept)
         self._progress: dict[Group, GroupProgress] = {}
         self._idle: dict[Group, str] = {}  # nothing to publish, and nothing runs: why
-        self._denied: dict[Group, DenialSummary] = {}  # of those that have nothing to publish
+        self._unpublished: dict[Group, ResultSummary] = {}  # of those that have nothing to publish
         self._withheld: set[Group] = set()
         self._asked: dict[int, float] = {}  # when the pod of what ran on an absent node was asked for
         self._gone: set[int] = set()
@@ -261,13 +264,14 @@ class RecordingResults:
                 trouble = writing.message
             if writing.written is Written.NOT_YET and not each.key.partial:
                 waiting = writing.message
-                self._note_denied(group, each.summary.denials)
+                self._note_unpublished(group, each.summary)
         return wrote, trouble, waiting
 
-    def _note_denied(self, group: Group, denials: DenialSummary) -> None:
-        self._denied.pop(group, None)
-        if denials and len(self._denied) < self._around.policy.of_recording:
-            self._denied[group] = denials
+    def _note_unpublished(self, group: Group, figures: ResultSummary) -> None:
+        self._unpublished.pop(group, None)
+        told = figures.denials or figures.ledger
+        if told and len(self._unpublished) < self._around.policy.of_recording:
+            self._unpublished[group] = figures
 
     def _is_over(self, sighting: Sighting) -> bool:
         return sighting.observation.ended or sighting.id in self._gone
@@ -363,8 +367,9 @@ class RecordingResults:
             if not key.partial and "denials" in row.more.get("summary", ())
             for sort in DenialSummary.from_json(row.more["summary"]["denials"]).sorts
         ]
-        unpublished = ((group, each) for group, each in self._denied.items() if not self._row(group))
-        return [*found, *((group.container, sort) for group, each in unpublished for sort in each.sorts)]
+        unpublished = ((group, each) for group, each in self._unpublished.items() if not self._row(group))
+        more = ((group.container, sort) for group, each in unpublished for sort in each.denials.sorts)
+        return [*found, *more]
 
     def _lacking(self, *, but_trouble: bool = False) -> list[int]:
         """The first revisions that results lack, of each group that has something to be written."""
@@ -391,11 +396,13 @@ class RecordingResults:
             for key, row in self._rows.items()
         ]
         waiting = {group: each.waiting for group, each in self._progress.items() if not self._row(group)}
-        shown = {group for group in self._denied if group in self._idle} | set(sorted(self._idle)[:_SOME])
+        shown = {group for group in self._unpublished if group in self._idle} | set(
+            sorted(self._idle)[:_SOME]
+        )
         waiting |= {group: self._idle[group] for group in shown}
         for group, why in waiting.items():
             active = _workloads(self._index.groups[group])
-            figures = ResultSummary(0, 0, 0, denials=self._denied.get(group, NO_DENIALS))
+            figures = self._unpublished.get(group, _NOTHING)
             reported.append(
                 Reported(self._key(group), "", STATE_RECORDING, figures, active=active, waiting=why)
             )

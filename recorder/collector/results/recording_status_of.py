@@ -257,7 +257,7 @@ def _complete(results: Sequence[Reported], circumstances: Circumstances) -> Cond
     if losses or missed:
         told = [*(_loss(cause, count) for cause, count in _known_first(losses)), *missed]
         return _condition("Complete", False, "Lossy", "something is missing: " + "; ".join(_listed(told)))
-    if not whole:
+    if not any(each.name for each in whole):
         return _condition("Complete", False, "NothingRecorded", "nothing was recorded yet")
     return _condition("Complete", True, "NothingLost", "nothing that happened while it was recorded was lost")
 

@@ -33,9 +33,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """There is no object to publish; `reason` is a sentence for a person."""
+    """There is no object to publish; `reason` is a sentence for a person.
+
+    stuck: it does not come of itself either; one that is there stays as it is.
+    """
 
     reason: str
+    stuck: bool = False
 
 
 @dataclass(frozen=True, slots=True)

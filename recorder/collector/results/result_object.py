@@ -33,7 +33,7 @@ from recorder.profiles.result_marks import (
     STATE_RECORDING,
 )
 
-__all__ = ["content_digest", "drawn_result"]
+__all__ = ["MAX_SPEC", "content_digest", "drawn_result"]
 
 _KINDS: Final[Mapping[tuple[ProfileKind, Means], ResultKind]] = MappingProxyType(
     {
@@ -47,6 +47,14 @@ _KINDS: Final[Mapping[tuple[ProfileKind, Means], ResultKind]] = MappingProxyType
 )
 
 _NOTHING: Final[Mapping[str, PublishedResult]] = MappingProxyType({})
+
+MAX_SPEC: Final = 448 * 1024
+"""Bytes of a spec, as JSON. etcd takes 1.5 MiB, and API servers keep the owner of each item beside it."""
+
+_TOO_LARGE: Final = (
+    "the profile would have {size} bytes, and objects may have {most}: the workload uses too many different"
+    " names; record parts of its work by themselves, or load what `recorder records` gives"
+)
 
 # What the platform adds about people's edits, and what people add, needs room too.
 _MAX_ANNOTATIONS: Final = MAX_TOTAL - 8 * 1024
@@ -79,6 +87,9 @@ def drawn_result(
         summary = replace(summary, denials=summarized(draft.record))
     if isinstance(drawn.content, NotYet):
         return drawn.content, summary
+    size = len(_json(drawn.content.spec))
+    if size > MAX_SPEC:
+        return NotYet(_TOO_LARGE.format(size=size, most=MAX_SPEC), stuck=True), summary
     own = _annotations(recording, drawn, final=final, version=version)
     made = ResultObject(
         kind=recording.kind,

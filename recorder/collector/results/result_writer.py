@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from recorder.collector.platform import Platform
@@ -66,7 +67,7 @@ def make(
     final: Callable[[Draft], bool],
     name: Callable[[ResultKey], str],
     version: str,
-    existing: Mapping[str, PublishedResult],
+    existing: Mapping[str, PublishedResult] = MappingProxyType({}),
     before: MadeBefore | None = None,
 ) -> list[Made]:
     """Return the results that sightings make, sorted by key; pure, and long for thousands of sightings.
@@ -123,7 +124,8 @@ class ResultWriter:
         PlatformUnreachable and StoreFull: it can be called again, and will find what was done.
         """
         if isinstance(made.content, NotYet):
-            return Writing(Written.NOT_YET, row, made.content.reason)
+            written = Written.TROUBLE if made.content.stuck else Written.NOT_YET
+            return Writing(written, row, made.content.reason)
         if row and row.uid and row.digest == made.digest and not again:
             return Writing(Written.SAME, await self._noted(made, row))
         if row and deleted and await self._is_removed(row):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from recorder.collector.results.drafts import Draft
 from recorder.collector.results.result_kind import Content, Drawn, NotYet, Wanted
 from recorder.collector.results.result_summary import ResultSummary
+from recorder.model.accesses import LOSSES, Accesses
 from recorder.model.errors import InvalidProfile
+from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
-from recorder.model.record import Observation, Outcome, Phase
+from recorder.model.record import Observation, Outcome, Phase, Record
 from recorder.model.syscall import known_names
 from recorder.profiles.base import NO_BASE, Base, resolve_base
 from recorder.profiles.composition import compose
@@ -40,7 +42,8 @@ class SeccompResult:
 
     def draw(self, wanted: Wanted) -> Drawn:
         """As ResultKind.draw."""
-        draft = wanted.draft
+        draft = replace(wanted.draft, record=_of_calls(wanted.draft.record))
+        wanted = replace(wanted, draft=draft)
         record = draft.record
         worked = tuple(each for each in record.observations if _worked(each))
         seen = syscalls_seen(draft)
@@ -52,6 +55,19 @@ class SeccompResult:
             ledger=compose(record, NO_BASE).ledger.counts,
         )
         return Drawn(_content(wanted, worked, seen), summary, worked)
+
+
+def _of_calls(record: Record) -> Record:
+    """Return the record without what it lost of accesses, which another recording asked for."""
+    if LOSSES.isdisjoint(record.ledger.counts):
+        return record
+    return Record(tuple(map(_with_calls_alone, record.observations)))
+
+
+def _with_calls_alone(observation: Observation) -> Observation:
+    kept = {cause: count for cause, count in observation.ledger.counts.items() if cause not in LOSSES}
+    # what was cut would count as a loss of itself
+    return replace(observation, ledger=Ledger(kept), accesses=Accesses())
 
 
 def _content(wanted: Wanted, worked: Iterable[Observation], seen: SyscallsSeen) -> Content | NotYet:

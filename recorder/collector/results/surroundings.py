@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -51,6 +52,7 @@ class Surroundings:
     events: RecordingEvents
     absence: NodeAbsence
     before: MadeBefore
+    turn: asyncio.Lock
     policy: ResultPolicy
     version: str
     clock: Callable[[], float]

@@ -33,6 +33,7 @@ __all__ = [
     "fold_accesses",
     "join_accesses",
     "keep_parts",
+    "lacks",
     "parts_of",
 ]
 
@@ -99,6 +100,15 @@ def join_accesses(
     if lowered:
         _cut(connection, sighting, cut_at)
     return bool(new or changed), _trim(connection, sighting, cut_at)
+
+
+def lacks(connection: Connection, sighting: int, parts: Mapping[int, bytes]) -> bool:
+    """Whether there is something in these parts that the sighting has not."""
+    rows = _rows(connection, sighting, parts)
+    return any(
+        part not in rows or join(rows[part]["content"], content) != rows[part]["content"]
+        for part, content in parts.items()
+    )
 
 
 def _cut(connection: Connection, sighting: int, cut_at: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from recorder.collector.store import first_sights, packed_accesses
-from recorder.collector.store.access_rows import join_accesses
+from recorder.collector.store.access_rows import join_accesses, lacks
 from recorder.collector.store.packed_accesses import packed
 from recorder.collector.store.row import (
     columns_of,
@@ -59,14 +59,21 @@ def known_sources(connection: Connection, keys: Collection[bytes]) -> dict[bytes
     return {row["key"]: row["sighting_id"] for row in rows}
 
 
-class Intake:
-    """One batch within one transaction. `opened`: new sightings by node.
+_MISSING = b"\xff" * 8
+"""`Accesses.cut_at` of what lacks some, though none of those that are kept is above it."""
 
-    room: how many more may be opened of a node; of one that is not in it, as many as there are.
+
+class Intake:
+    """One batch within one transaction. `opened`: new sightings by node; `accessed`: bytes of accesses.
+
+    room: how many more may be opened of a node; of one that is not in it, as many as there are. full:
+    nodes of which no more accesses are kept: what has some that are new says that they are missing.
     """
 
-    def __init__(self, transaction: Transaction, room: Mapping[str, int]) -> None:
+    def __init__(self, transaction: Transaction, room: Mapping[str, int], full: frozenset[str]) -> None:
         self.opened: Counter[str] = Counter()
+        self.accessed: Counter[str] = Counter()
+        self._full = full
         self._transaction = transaction
         self._room = room
         self._new: list[dict[str, Any]] = []
@@ -136,7 +143,10 @@ class Intake:
         )
         row = self._new[-1]
         cut_at = observation.accesses.cut_at
-        _, cut = join_accesses(self._transaction.connection, number, parts, cut_at)
+        cut = _MISSING if parts and node in self._full else cut_at
+        if cut == cut_at:
+            self.accessed[node] += sum(map(len, parts.values()))
+            _, cut = join_accesses(self._transaction.connection, number, parts, cut_at)
         if cut != cut_at:
             row["content"] = with_cut(row["content"], cut)
         self._sources.append({"key": key, "sighting_id": number})
@@ -189,10 +199,13 @@ class Intake:
         parts = _parts(incoming)
         if not (parts or incoming.observation.accesses.cut_at):
             return False
+        connection, node = self._transaction.connection, row["node"]
         before, cut_at = cut_of(row["content"]), cut_of(after["content"])
-        changed, cut = join_accesses(
-            self._transaction.connection, row["id"], parts, cut_at, lowered=cut_at != before
-        )
+        if node in self._full and lacks(connection, row["id"], parts):
+            parts, cut_at = {}, cut_at or _MISSING
+            after["content"] = with_cut(after["content"], cut_at)
+        changed, cut = join_accesses(connection, row["id"], parts, cut_at, lowered=cut_at != before)
+        self.accessed[node] += sum(map(len, parts.values())) if changed else 0
         if cut != cut_at:
             after["content"] = with_cut(after["content"], cut)
         after["recorded"] = after["recorded"] or changed

@@ -38,6 +38,11 @@ class Incoming:
     packed_sights: bytes = b""
     packed_accesses: Mapping[int, bytes] = field(default_factory=dict, hash=False)
 
+    @property
+    def accessed(self) -> bool:
+        """Whether it has accesses."""
+        return bool(self.packed_accesses or self.observation.accesses)
+
     def whole(self) -> Observation:
         """The observation with all its first sights and accesses."""
         if not (self.packed_sights or self.packed_accesses):

@@ -19,6 +19,7 @@ from recorder.collector.store.bounds import StoreBounds, StoreFigures
 from recorder.collector.store.compaction import CHUNK, Compaction, Target
 from recorder.collector.store.figures import figures_of
 from recorder.collector.store.intake import Intake, joined, known_sources
+from recorder.collector.store.node_accesses import NodeAccesses
 from recorder.collector.store.opening import open_session
 from recorder.collector.store.row import OUTLINE, decided, outline_of, sighting_of, source_key
 from recorder.collector.store.rows import rows_by, sights_rows, update_rows
@@ -51,6 +52,7 @@ class Store:
         self._full = ""
         self._fruitless = False  # compaction found nothing, and nothing was confirmed or emitted since
         self._opened = self._count_opened()
+        self._accesses = NodeAccesses(session, bounds.node_accesses)
 
     @classmethod
     def open(cls, path: Path, bounds: StoreBounds | None = None, *, set_aside: bool = False) -> Self:
@@ -106,13 +108,16 @@ class Store:
         more = sum(min(count, max(0, room.get(node, count))) for node, count in new.items())
         if more and self._opened.total() + more > self._bounds.sightings:
             raise sqlite.bound_reached(self._session.path)
+        accessed = {each.observation.source.node for each in incoming.values() if each.accessed}
+        full = self._accesses.full(accessed)
         with self._session.writing() as transaction:
-            intake = Intake(transaction, room)
+            intake = Intake(transaction, room, full)
             changes = intake.put(incoming, known)
             if transaction.touched and sqlite.in_use(transaction.connection) > self._bounds.bytes:
                 raise sqlite.bound_reached(self._session.path)
             self._fruitless = self._fruitless and not transaction.touched
         self._opened += intake.opened
+        self._accesses.add(intake.accessed)
         return changes
 
     def _known(self, incoming: dict[bytes, Incoming]) -> tuple[dict[bytes, int], Counter[str]]:
@@ -294,6 +299,7 @@ class Store:
             transaction.touched = catalogue.forget_recording(transaction.connection, recording)
         self._fruitless = False
         self._opened = self._count_opened()
+        self._accesses.count()
 
     def strays(self) -> list[str]:
         """Recordings that sightings name and that are not kept: reported after `forget_recording`."""
@@ -345,8 +351,7 @@ class Store:
         """
         if not Compaction(self._session, self._opened, Target.below(self._bounds, 7, 8)).needed:
             return 0
-        target = Target.below(self._bounds, 3, 4)
-        return Compaction(self._session, self._opened, target).run(_MOST_ROWS)
+        return self._compact(Target.below(self._bounds, 3, 4))
 
     def _make_room(self, count: int, nodes: frozenset[str] = frozenset()) -> int:
         """For so many more sightings, or for some of those nodes; how many rows were made smaller."""
@@ -359,8 +364,14 @@ class Store:
             node_sightings=max(0, bounds.node_sightings - CHUNK),
             nodes=nodes,
         )
-        done = Compaction(self._session, self._opened, target).run(_MOST_ROWS)
+        done = self._compact(target)
         self._fruitless = not done
+        return done
+
+    def _compact(self, target: Target) -> int:
+        done = Compaction(self._session, self._opened, target).run(_MOST_ROWS)
+        if done:
+            self._accesses.count()
         return done
 
     def _count_opened(self) -> Counter[str]:

@@ -133,6 +133,15 @@ def test_what_the_abstract_form_cannot_say_is_told():
     assert sentence in made.annotations["recorder.x-k8s.io/warnings"]
 
 
+def test_what_every_installed_profile_denies_is_told_as_well():
+    """A widening is a warning of the object alone: under it the workload runs."""
+    seen = files("rx /bin/app\nw /proc/sys/kernel/core_pattern\nL /srv/new /srv/old\nr /srv/old")
+    made, summary = only(NONE, [accessed(seen)])
+    assert summary.unsaid == ("/proc/sys/kernel/core_pattern: the installer denies this in every profile",)
+    warnings = made.annotations["recorder.x-k8s.io/warnings"].splitlines()
+    assert set(summary.unsaid) < set(warnings)
+
+
 @pytest.mark.parametrize(
     ("accesses", "ended", "ledger", "reason"),
     [

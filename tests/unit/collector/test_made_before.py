@@ -62,6 +62,7 @@ def test_of_three_replicas_one_that_changed_is_read_again():
             final=lambda draft: False,
             name=lambda key: f"r-{key.suffix}",
             version="1",
+            existing={},
             before=before,
         )
 

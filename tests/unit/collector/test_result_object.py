@@ -13,6 +13,7 @@ from recorder.collector.results.result_kind import NotYet
 from recorder.collector.results.result_names import candidate_names
 from recorder.collector.results.result_object import content_digest, drawn_result
 from recorder.model.abi import Abi
+from recorder.model.accesses import Accesses
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import (
@@ -203,6 +204,17 @@ def test_losses_of_any_run_are_in_the_verdict():
         sighting({}, "app", ("web-5d4-bbbbb", "uid-b"), cgroup=2, ledger={"slots_full": 1}),
     ]
     assert ours(results(CONTAINERS, seen)["rec-app"], "verdict") == "lossy: slots_full 1"
+
+
+def test_what_was_lost_of_accesses_is_no_loss_of_calls():
+    """A container's record is one, whoever asked for what: its calls are whole all the same."""
+    lost = {"accesses_unwatched": 1, "accesses_full": 3, "accesses_late": 1, "ring_full": 2}
+    each = sighting(calls("read"), ledger=lost)
+    each = replace(each, observation=replace(each.observation, accesses=Accesses({}, b"\x10" * 8)))
+    found = only(recording(), [each])
+    assert ours(found, "verdict") == "complete"
+    assert ours(found, "notes") == "ring_full 2"
+    assert allowed(found) == allowed(only(recording(), [sighting(calls("read"))]))
 
 
 def test_nodes_of_two_machines_in_one_recording():

@@ -211,3 +211,33 @@ def test_what_is_refused_or_forgotten_is_gone(path):
         assert len(store.accesses(2)) == 1
         store.forget_recording("r1")
         assert store.accesses(2) == {}
+
+
+def test_one_node_does_not_take_the_room_of_others(path):
+    """Beyond its bytes its new accesses are missing, and said to be; what it has, and others, go on."""
+    large = [files("\n".join(f"r /{n}/{'x' * 400}{m}" for m in range(4))) for n in range(4)]
+
+    def told(number, accesses, node="bad", **more):
+        return Incoming(seen(number, node=node, pod=None, accesses=accesses, **more), ("r1",))
+
+    def kept(store):
+        return {each.observation.source.cgroup_id: each.observation for each in store.sightings("r1")}
+
+    with contextlib.closing(Store.open(path, bounds(node_accesses=3000))) as store:
+        store.put([told(1, large[0])])
+        store.put([told(2, large[1])])
+        changes = store.put([told(3, large[2]), told(1, large[3]), told(4, large[2], "good")])
+        assert [each.stored for each in changes] == [True, True, True]
+        found = kept(store)
+        assert [len(found[n].accesses.entries) for n in (1, 2, 3, 4)] == [4, 4, 0, 4]
+        assert [found[n].ledger.counts.get("accesses_full", 0) for n in (1, 2, 3, 4)] == [1, 0, 1, 0]
+        # what is known already, and all but accesses, is no loss
+        (change,) = store.put([told(2, large[1])])
+        assert not change.changed
+        assert store.put([told(2, Accesses(), calls={})])[0].stored
+    with contextlib.closing(Store.open(path, bounds(node_accesses=3000))) as store:
+        store.put([told(5, large[2])])
+        assert kept(store)[5].ledger.counts["accesses_full"] == 1
+        store.forget_recording("r1")
+        store.put([told(6, large[2])])
+        assert len(kept(store)[6].accesses.entries) == 4
