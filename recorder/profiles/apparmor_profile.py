@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -164,7 +163,6 @@ def _refused(glob: Glob) -> bool:
     return any(isinstance(each, int) and each not in _PLAIN for each in glob.tokens)
 
 
-@lru_cache(maxsize=8192)  # asked for once for each pair of rules
 def _widened(glob: Glob) -> Glob:
     """Return what plain_text's pattern matches: that is what is installed."""
     tokens: list[Token] = []
@@ -204,9 +202,10 @@ def _apart(rules: Sequence[PathRule], warnings: set[str]) -> list[PathRule]:
     """Take patterns apart, or let them be written, that would deny what another rule allows."""
     kept = [rule for rule in rules if any(True for _ in _lists_of(rule.permissions))]
     settled: list[PathRule] = []
+    others = [_other(rule) for rule in kept]
     for rule in kept:
         denied = _denied(rule.permissions)
-        if not denied or not _clashes(rule, denied, kept):
+        if not denied or not _clashes(rule, denied, others):
             settled.append(rule)
         elif len(rule.paths) <= MAX_EXPANDED and _known_by_name(rule):
             settled += [
@@ -218,10 +217,12 @@ def _apart(rules: Sequence[PathRule], warnings: set[str]) -> list[PathRule]:
             )
         else:
             settled.append(rule)
+    others = [_other(rule) for rule in settled]
     for n, rule in enumerate(settled):
         denied = _denied(rule.permissions)
-        if denied and _clashes(rule, denied, settled):
+        if denied and _clashes(rule, denied, others):
             settled[n] = replace(rule, permissions=rule.permissions | Permission.READ | Permission.WRITE)
+            others[n] = _other(settled[n])
             warnings.add(
                 f"{shown(rule.glob)}: may be read and written, since the abstract form would deny"
                 f" {_words(denied)} also where another path needs it"
@@ -245,13 +246,26 @@ def _denied(permissions: Permission) -> Permission:
     return found
 
 
-def _clashes(rule: PathRule, denied: Permission, others: Iterable[PathRule]) -> bool:
-    glob = _widened(rule.glob)
+_Other = tuple[int, Glob, Glob]
+"""Another rule: its permissions, its pattern, and what that becomes."""
+
+
+def _other(rule: PathRule) -> _Other:
+    return int(rule.permissions), rule.glob, _widened(rule.glob)
+
+
+def _clashes(rule: PathRule, denied: Permission, others: Iterable[_Other]) -> bool:
+    glob, own = _widened(rule.glob), rule.glob
     if not glob.wild:
         return False  # one path, whose permissions are all in this rule
+    # thousands of rules are compared with each other: what is cheap, and mostly enough, comes first
+    needed, prefix = int(denied), glob.prefix
     return any(
-        other.permissions & denied and other.glob != rule.glob and glob.overlaps(_widened(other.glob))
-        for other in others
+        permissions & needed
+        and (widened.prefix.startswith(prefix) or prefix.startswith(widened.prefix))
+        and other != own
+        and glob.overlaps(widened)
+        for permissions, other, widened in others
     )
 
 

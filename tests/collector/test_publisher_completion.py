@@ -183,6 +183,30 @@ async def test_a_profile_that_has_it_by_now_is_a_result_without_additions(stage)
     assert read_only(stage, "r-app") == ["/etc/app.conf", "/etc/hosts"]
 
 
+@staged
+async def test_what_a_node_says_of_a_profile_is_data(stage):
+    """A name that no object has, paths with controls: escaped in all that people read, and no error."""
+    one = stage.platform.add(asked())
+    pod = stage.platform.add_pod("web")
+    name = "\x1b[2Jweb\n"
+    found = (
+        denial("open", "file", "read", "/etc/\x1b[2Ja\nb", profile=name),
+        denial("open", "file", "read", "/etc/b", profile="other\x07"),
+        denial("setrlimit", "rlim\nits", "", profile=name, limit=7),
+    )
+    await stage.report(ran(*found, pod=pod, ended=True), to=one)
+    await stage.pass_(60)
+    result = stage.platform.object("r-app", APPARMOR)
+    assert read_only(stage, "r-app") == ["/etc/??2Ja?b"]
+    assert said(stage, "r-app", "completes") == "\\x1b[2Jweb\\x0a"
+    texts = [
+        *result.annotations.values(),
+        *(each.message for each in stage.platform.statuses[one.id].conditions),
+    ]
+    assert all(line.isprintable() for text in texts for line in text.split("\n"))
+    assert len(said(stage, "r-app", "warnings").splitlines()) == 3
+
+
 # --- where it stands
 
 

@@ -72,7 +72,8 @@ class CompletedResult:
 
 
 def _not_added(done: CompletedProfile) -> tuple[str, ...]:
-    return tuple(each for each in done.left_out if not each.endswith("is in the profile already"))
+    left = (each for each in done.left_out if not each.endswith("is in the profile already"))
+    return tuple(escape(each, _MAX_REASON) for each in left)
 
 
 def _base(wanted: Wanted, name: str) -> tuple[AppArmorProfile | None, str]:

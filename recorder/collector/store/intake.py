@@ -141,20 +141,22 @@ class Intake:
                 "content": to_content(observation),
             }
         )
-        row = self._new[-1]
-        cut_at = observation.accesses.cut_at
-        cut = _MISSING if parts and node in self._full else cut_at
-        if cut == cut_at:
-            self.accessed[node] += sum(map(len, parts.values()))
-            _, cut = join_accesses(self._transaction.connection, number, parts, cut_at)
-        if cut != cut_at:
-            row["content"] = with_cut(row["content"], cut)
+        if parts:
+            self._open_accesses(self._new[-1], parts, observation.accesses.cut_at)
         self._sources.append({"key": key, "sighting_id": number})
         if sights:
             self._new_sights.append({"sighting_id": number, "content": sights})
         self._sought += [_sought(each, number, granted=True) for each in sorted(recordings)]
         self.opened[node] += 1
         return Change(number, changed=True)
+
+    def _open_accesses(self, row: dict[str, Any], parts: Mapping[int, bytes], cut_at: bytes) -> None:
+        cut = cut_at or _MISSING
+        if row["node"] not in self._full:
+            self.accessed[row["node"]] += sum(map(len, parts.values()))
+            _, cut = join_accesses(self._transaction.connection, row["id"], parts, cut_at)
+        if cut != cut_at:
+            row["content"] = with_cut(row["content"], cut)
 
     def _join(
         self, row: dict[str, Any], incoming: Incoming, sights: bytes, stored: Mapping[str, Any] | None

@@ -6,11 +6,11 @@ A part is, sorted by digest and key:
     for each            8 bytes of the key's digest (`recorder.model.accesses.digest_of`)
     <I of all           lengths of the keys; then bytes of text (`text_of`)
     <Q of all           rights; then times
-    <B of all           lengths of comms
+    <B of all           lengths of comms; 255: there is no first sight, its time is written as 0
     for each            bytes: the key, which is a `recorder.record.v1.Access` without what is said of it
     for each            bytes: the comm of the first sight
 
-Equal accesses are equal bytes. A time that is not known is the largest number.
+Equal accesses are equal bytes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ Entries = dict[bytes, Row]
 """By key."""
 
 _HEAD = struct.Struct("<I")
-_UNKNOWN = (1 << 64) - 1
+_UNKNOWN = 1 << 64
+"""The time of a row without a first sight: after all times."""
+_NONE = 255
 _DIGEST = 8
 
 
@@ -128,7 +130,10 @@ def pack(entries: Mapping[bytes, Row]) -> bytes:
         return b""
     keys = sorted(entries, key=lambda key: (entries[key][0], key))
     digests, sizes, rights, times, comms = zip(*(entries[key] for key in keys), strict=True)
-    numbers = (*map(len, keys), *sizes, *rights, *times, *map(len, comms))
+    known = [time != _UNKNOWN for time in times]
+    written = [time if there else 0 for time, there in zip(times, known, strict=True)]
+    lengths = [len(comm) if there else _NONE for comm, there in zip(comms, known, strict=True)]
+    numbers = (*map(len, keys), *sizes, *rights, *written, *lengths)
     head = struct.pack(f"<{2 * count}I{2 * count}Q{count}B", *numbers)
     return b"".join((_HEAD.pack(count), *digests, head, *keys, *comms))
 
@@ -144,13 +149,14 @@ def unpack(content: bytes) -> Entries:
     layout = f"<{2 * count}I{2 * count}Q{count}B"
     values = struct.unpack_from(layout, content, at)
     at += struct.calcsize(layout)
-    lengths, sizes, rights, times, comm_lengths = (values[n * count : (n + 1) * count] for n in range(5))
+    lengths, sizes, rights, written, marks = (values[n * count : (n + 1) * count] for n in range(5))
     keys = list(_texts(content, at, lengths))
-    comms = list(_texts(content, at + sum(lengths), comm_lengths))
+    comms = list(_texts(content, at + sum(lengths), [0 if each == _NONE else each for each in marks]))
+    times = [_UNKNOWN if mark == _NONE else time for time, mark in zip(written, marks, strict=True)]
     return dict(zip(keys, zip(digests, sizes, rights, times, comms, strict=True), strict=True))
 
 
-def _texts(content: bytes, at: int, lengths: tuple[int, ...]) -> Iterator[bytes]:
+def _texts(content: bytes, at: int, lengths: Sequence[int]) -> Iterator[bytes]:
     for begin, end in pairwise(accumulate(lengths, initial=at)):
         if end > len(content):
             raise ValueError("accesses end before their last text")

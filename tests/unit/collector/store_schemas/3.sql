@@ -9,8 +9,8 @@ CREATE TABLE accesses (
 	seal BIGINT NOT NULL, 
 	PRIMARY KEY (sighting_id, part)
 );
-INSERT INTO "accesses" VALUES(7,0,1,6,X'0100000003234C5937D68D540E000000060000000100000000000000FFFFFFFFFFFFFFFF000802120A0A062F6574632F611801',3469568490);
-INSERT INTO "accesses" VALUES(7,7,1,8,X'010000007A62249E729FCF9310000000080000000104000000000000FFFFFFFFFFFFFFFF000802120C0A082F62696E2F6170701801',3746895998);
+INSERT INTO "accesses" VALUES(7,0,1,6,X'0100000003234C5937D68D540E0000000600000001000000000000000000000000000000FF0802120A0A062F6574632F611801',2050387275);
+INSERT INTO "accesses" VALUES(7,7,1,8,X'010000007A62249E729FCF93100000000800000001040000000000000000000000000000FF0802120C0A082F62696E2F6170701801',1864688948);
 CREATE TABLE first_sights (
 	sighting_id INTEGER NOT NULL, 
 	content BLOB NOT NULL, 
@@ -34,7 +34,7 @@ CREATE TABLE recording (
 INSERT INTO "recording" VALUES('r1','{"beside":true,"containers":["side","web"],"disable":true,"expressions":[["tier","In",["a","b"]]],"generation":3,"kind":"SeccompProfile","labels":{"app":"web"},"means":"Logs","merge":"Containers","name":"name-r1","namespace":"shop","uid":"r1"}',NULL,7,1911022594);
 INSERT INTO "recording" VALUES('r2','{"beside":true,"containers":["side","web"],"disable":true,"expressions":[["tier","In",["a","b"]]],"generation":3,"kind":"SeccompProfile","labels":{"app":"web"},"means":"Logs","merge":"Containers","name":"name-r2","namespace":"shop","uid":"r2"}',12.5,0,4059737241);
 INSERT INTO "recording" VALUES('r3','{"beside":true,"containers":["side","web"],"denials":true,"disable":true,"expressions":[["tier","In",["a","b"]]],"generation":3,"kind":"SeccompProfile","labels":{"app":"web"},"means":"Logs","merge":"Containers","name":"name-r3","namespace":"shop","uid":"r3"}',NULL,0,1157689115);
-INSERT INTO "recording" VALUES('r4','{"beside":true,"containers":["side","web"],"denials":false,"disable":true,"expressions":[["tier","In",["a","b"]]],"generation":3,"kind":"SeccompProfile","labels":{"app":"web"},"means":"Logs","merge":"Containers","name":"name-r4","namespace":"shop","uid":"r4"}',NULL,0,3492503963);
+INSERT INTO "recording" VALUES('r4','{"beside":true,"containers":["side","web"],"denials":false,"disable":true,"expressions":[["tier","In",["a","b"]]],"generation":3,"kind":"SeccompProfile","labels":{"app":"web"},"means":"Logs","merge":"Containers","name":"name-r4","namespace":"shop","uid":"r4","update":""}',NULL,0,3883357116);
 CREATE TABLE result (
 	recording TEXT NOT NULL, 
 	kind TEXT NOT NULL, 
