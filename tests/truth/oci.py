@@ -292,7 +292,9 @@ class Container:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.call("delete", "--force", self.identity)
+        # `run` deletes it itself; a call of runc takes a second where the processor is emulated
+        if (self.folder / "state" / self.identity).exists():
+            self.call("delete", "--force", self.identity)
         self._kill_all()
         self.layout.remove(self.identity)
 
