@@ -122,6 +122,7 @@ static __noinline int release_all(struct release *release)
 		owner->refused = 0;
 		owner->executions_full = 0;
 		owner->undecided_full = 0;
+		owner->open = 0;
 		owner->generation = 0;
 	}
 	return release->found;
@@ -144,17 +145,18 @@ static __always_inline enum access_outcome outcome_by_now(struct release *releas
 static long decide(__u32 number, struct release *release)
 {
 	__u32 index = number + 1;
+	struct access_owner *owner = owner_at(release->slot);
 	struct access_process *opened = outcome_at(index);
 	enum access_outcome now;
 
-	if (!opened)
+	if (!opened || !owner)
 		return 1;
 	if (opened->generation != release->generation || opened->outcome != OUTCOME_OPEN ||
 	    opened->since_ns >= release->before_ns)
 		return 0;
 	now = outcome_by_now(release, opened);
 	if (now != OUTCOME_OPEN)
-		__sync_val_compare_and_swap(&opened->outcome, OUTCOME_OPEN, now);
+		settle_on(owner, opened, now);
 	return 0;
 }
 

@@ -68,14 +68,15 @@ static __noinline int keep(__u32 which, __u32 rights)
 	slot = slot_at(s->slot);
 	if (!slot)
 		return 0;
-	s->access.hash[0] = seed_low;
-	s->access.hash[1] = seed_high;
+	begin_hash(s->access.hash);
 	if (s->beginning[TEXT_PATH].entry)
 		walk(which, TEXT_PATH);
 	if (s->beginning[TEXT_TARGET].entry)
 		walk(which, TEXT_TARGET);
 	mix_text(which, TEXT_PATH);
 	mix_text(which, TEXT_TARGET);
+	/* An abstract address may end with NULs. */
+	mix(s->access.hash, s->access.length[TEXT_PATH] | (__u64)s->access.length[TEXT_TARGET] << 32);
 	/* Not by a pointer to it: the compiler would keep the words in registers. */
 	for (__u32 word = 0; word < sizeof(struct access_what) / 8; word++)
 		mix(s->access.hash, ((__u64 *)&s->access.what)[word]);
@@ -132,7 +133,7 @@ __noinline int begin_for(__u32 kind, __u32 index)
 			continue;
 		s->slot = index;
 		s->process.generation = generation;
-		take_process(&s->process, (void *)bpf_get_current_task());
+		take_process(&s->process, (void *)bpf_get_current_task_btf());
 		s->another = NULL;
 		s->access.what = nothing;
 		s->access.what.kind = kind;

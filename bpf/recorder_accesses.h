@@ -201,6 +201,8 @@ struct access_owner {
 	__u64 refused;  /* accesses that have no entry */
 	__u64 executions_full; /* files of an exec that started the workload, and are missing in it */
 	__u64 undecided_full;  /* accesses of processes whose phase is open that count as workload for that */
+	__u32 open; /* processes whose phase is open */
+	__u32 padding;
 };
 
 struct access_counters {
@@ -223,7 +225,7 @@ _Static_assert(sizeof(struct access) == 48 + 32 + 24 + 24 + ACCESS_COMM, "access
 _Static_assert(sizeof(struct access_line) == LINE_LENGTH, "access_line");
 _Static_assert(sizeof(struct access_chunk) == 8, "access_chunk");
 _Static_assert(sizeof(struct access_process) == 32, "access_process");
-_Static_assert(sizeof(struct access_owner) == 64, "access_owner: one cache line");
+_Static_assert(sizeof(struct access_owner) == 72, "access_owner");
 _Static_assert(sizeof(struct access_counters) == 64, "access_counters");
 
 #endif

@@ -169,6 +169,9 @@ class AccessWatch:
 
     def changes(self, target: Target) -> int:
         """Another number than before, whenever reading the target would give more."""
+        if self._entries.any_open(target):
+            with self._lock:
+                self._decide(target)
         return self._entries.changes(target)
 
     def read(self, target: Target, *, after: int = 0, final: bool = False) -> AccessReading:
@@ -180,6 +183,8 @@ class AccessWatch:
         with self._lock:
             if not final:
                 self._decide(target)
+                if self._entries.decided(target) > _SETTLED_PART:
+                    self._settle(target)
             return self._entries.read(target, after, final=final)
 
     def losses(self, target: Target) -> AccessLosses:
@@ -189,14 +194,15 @@ class AccessWatch:
     # --- processes whose phase was open
 
     def _decide(self, target: Target) -> None:
-        """What is known by now; and entries of processes become those of everybody, before there are many."""
+        """What is known by now of who came a while ago."""
         before = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - _OPEN_NS
         self._of(AccessOp.ACCESS_DECIDE, target, before)
-        if self._entries.decided(target) > _SETTLED_PART:
-            self._settle(target)
 
     def _settle(self, target: Target) -> None:
-        """Runs from before the first wait may add to entries, those from before the second look at them."""
+        """Entries of processes become those of everybody, before there are too many.
+
+        Runs from before the first wait may add to entries, those from before the second look at them.
+        """
         self._of(AccessOp.ACCESS_MARK, target)
         wait_for_runs()
         self._of(AccessOp.ACCESS_SETTLE, target)
