@@ -8,6 +8,7 @@ PYTHON := .venv/bin/python
 # Repetition counts of the tests: 1 = all of them. Every kind of case runs at any scale.
 TEST_SCALE ?= 0.1
 PYTEST_ARGS ?=
+TIERS ?=
 
 # libbpf names an architecture in __TARGET_ARCH_* as the kernel's arch/ does
 MACHINE := $(shell uname -m)
@@ -36,8 +37,8 @@ demo: ## record a real server under load, then run it under the profile made fro
 test: setup bpf ## the tests, with counts scaled by TEST_SCALE (0.1); root for most of them
 	TEST_SCALE=$(TEST_SCALE) scripts/test.sh $(PYTEST_ARGS)
 
-test-full: setup bpf ## the tests with full counts, none skipped; writes docs/last-full-test.txt
-	@scripts/test-full.sh
+test-full: setup bpf ## all tests with full counts, or those of TIERS="test guest cluster"; writes docs/last-full-test.txt
+	@scripts/test-full.sh $(TIERS)
 
 guests: ## build what test guests need, outside the checkout (x86-64, root); REFRESH=1: newer kernels; VERIFY=1: read all
 	@scripts/setup.sh guest

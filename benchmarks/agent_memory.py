@@ -115,6 +115,17 @@ def _sight(number: int) -> Any:
     return (SightKey(1, 2, 1, 300 + number), FirstSight(1 << 50 | number, f"comm-{number:09d}".encode()))
 
 
+def _access(number: int) -> Any:
+    """As a log has it; a last reading has it once more."""
+    from recorder.model.access import File, FileKind
+    from recorder.model.accesses import AccessKey, Seen
+    from recorder.model.first_sight import FirstSight
+
+    path = f"/usr/lib/python3/dist-packages/package-{number:09d}/module-{number:09d}/__init__.cpython-311.pyc"
+    key = AccessKey(2, File(path.encode(), kind=FileKind.REGULAR))
+    return key, (number, Seen(1, FirstSight(1 << 50 | number, f"comm-{number:09d}".encode())))
+
+
 def _recording(number: int) -> Any:
     from recorder.rpc.v1 import collector_pb2 as pb
 
@@ -211,6 +222,7 @@ MEASURES: dict[str, Callable[[], float]] = {
     "container": lambda: _many(_identity, 4000),
     "slot": lambda: _many(_slot, 4000),
     "first_sight": lambda: _many(_sight, 100_000),
+    "access, twice": lambda: 2 * _many(_access, 50_000),
     "recording": lambda: _many(_recording, 4000),
     "spooled": lambda: _many(_spooled, 50_000),
     "stream": lambda: asyncio.run(_streams(300, 0)),

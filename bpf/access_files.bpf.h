@@ -37,7 +37,11 @@ static __always_inline int use_path(const struct path___seen *path, __u32 rights
 
 static __always_inline int use_file(struct file___seen *file, __u32 rights)
 {
-	if (!file || file->f_mode & FMODE_BACKING)
+	if (!file)
+		return 0;
+	/* The layer's file has the name of the overlay's. Where it has its own, take_entry() tells. */
+	if (bpf_core_field_exists(struct backing_file___seen, real_path) &&
+	    file->f_mode & FMODE_BACKING)
 		return 0;
 	return use_entry(file->f_path.mnt, file->f_path.dentry, rights);
 }

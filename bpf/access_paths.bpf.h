@@ -15,7 +15,7 @@
 #define MAX_ERRNO 4095 /* MNT_NS_INTERNAL (fs/mount.h) is an error's value */
 #define FMODE_READ 0x1
 #define FMODE_WRITE 0x2
-#define FMODE_BACKING (1U << 25)
+#define FMODE_BACKING (1U << 25) /* of 6.5 and 6.6; from 6.14 on that bit is FMODE_NONOTIFY */
 #define FMODE_EXEC_FLAG 0x20 /* __FMODE_EXEC in f_flags */
 
 static __always_inline struct mount___seen *mount_around(struct vfsmount___seen *mount)
@@ -140,8 +140,10 @@ __noinline int walk(__u32 which, __u32 text)
 }
 
 /*
- * A file of this mount and entry, which are arguments of the hook or behind them: what is
- * behind a pointer with a type is read without a call. 0: it is the kernel's own, below an overlay, and no access of the task. */
+ * A file of this mount and entry, which are arguments of the hook or behind them: what is behind a
+ * pointer with a type is read without a call. 0: it is the kernel's own, below an overlay, and no
+ * access of the task.
+ */
 static __always_inline int take_entry(struct scratch *s, struct vfsmount___seen *mount,
 				      struct dentry___seen *entry)
 {
@@ -156,8 +158,11 @@ static __always_inline int take_entry(struct scratch *s, struct vfsmount___seen 
 	}
 	space = BPF_CORE_READ(mount_around(mount), mnt_ns);
 	if (mount->mnt_flags & MNT_INTERNAL ||
-	    (unsigned long)space >= (unsigned long)-MAX_ERRNO)
-		return 0;
+	    (unsigned long)space >= (unsigned long)-MAX_ERRNO) {
+		/* What has no name in it, such as huge pages without a file, is / to AppArmor. */
+		if (entry != entry->d_parent || entry == mount->mnt_root)
+			return 0;
+	}
 	if (!entry->d_hash.pprev && entry != entry->d_parent)
 		s->access.what.flags |= ACCESS_DELETED;
 	s->beginning[TEXT_PATH].entry = entry;

@@ -69,6 +69,11 @@ struct file___seen {
 	unsigned int f_mode;
 };
 
+/* Up to 6.6 f_path is the path above, and this the one below an overlay; later it is f_path itself. */
+struct backing_file___seen {
+	struct path___seen real_path;
+};
+
 struct vm_area_struct___seen {
 	struct file___seen *vm_file;
 	unsigned long vm_flags;

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -18,7 +19,9 @@ import pytest
 
 from tests.bpffs import bpffs_in
 from tests.command import Command
+from tests.owner import owner
 from tests.truth import oci, programs
+from tests.truth.remains import SCRATCH, sweep
 
 REQUIRE_ALL = os.environ.get("RECORDER_REQUIRE_ALL", "") not in ("", "0")
 SCALE = float(os.environ.get("TEST_SCALE") or 0.1)
@@ -27,6 +30,16 @@ SCALE = float(os.environ.get("TEST_SCALE") or 0.1)
 def pytest_report_header() -> str:
     """Say what counts and skips mean in this run."""
     return f"TEST_SCALE={SCALE:g}, RECORDER_REQUIRE_ALL={int(REQUIRE_ALL)}"
+
+
+def pytest_sessionstart() -> None:
+    """Remove what runs that were killed have left: their containers would be seen by this one's agents."""
+    if os.geteuid() == 0:
+        try:
+            with contextlib.suppress(oci.OciError):  # no cgroup2: nobody could leave anything
+                sweep(oci.Layout.detect())
+        except TimeoutError as error:
+            warnings.warn(f"left by a run that was killed: {error}", stacklevel=1)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -118,7 +131,7 @@ def scratch_cgroup(cgroup2: Path) -> Iterator[Callable[..., Path]]:
     made: list[Path] = []
 
     def make(name: str | None = None, parent: Path | None = None) -> Path:
-        path = (parent or cgroup2) / (name or f"recorder-scratch-{os.getpid()}-{next(_serial)}")
+        path = (parent or cgroup2) / (name or f"{SCRATCH}{owner()}-{next(_serial)}")
         path.mkdir()
         made.append(path)
         return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from recorder.agent.accesses import AccessReader
 from recorder.agent.denials import Denials
 from recorder.kernel.security_modules import security_modules
 from recorder.rpc.v1 import agent_pb2 as pb
@@ -11,14 +12,15 @@ from recorder.rpc.v1 import agent_pb2 as pb
 __all__ = ["Abilities"]
 
 DENIALS_OFF = 'agent.denials is "off" there; set it to "auto" (--denials auto)'
-ACCESSES_OFF = "this agent does not look for accesses"
+ACCESSES_OFF = 'agent.accesses is "off" there; set it to "auto" (--accesses auto)'
 
 
 class Abilities:
-    """Asked anew each time: what could not be had may be there later. denials: None where they are off."""
+    """Asked anew each time: what could not be had may be there later. denials, accesses: None where off."""
 
-    def __init__(self, denials: Denials | None) -> None:
+    def __init__(self, denials: Denials | None, accesses: AccessReader | None) -> None:
         self._denials = denials
+        self._accesses = accesses
 
     @property
     def kinds(self) -> list[pb.Kind]:
@@ -39,7 +41,10 @@ class Abilities:
     def _missing(self) -> Iterator[tuple[pb.Kind, str]]:
         if self._denials is None:
             yield pb.KIND_DENIALS, DENIALS_OFF
-        yield pb.KIND_ACCESSES, ACCESSES_OFF
+        if self._accesses is None:
+            yield pb.KIND_ACCESSES, ACCESSES_OFF
+        elif self._accesses.problem:
+            yield pb.KIND_ACCESSES, f"what containers use cannot be seen: {self._accesses.problem}"
 
     @property
     def modules(self) -> list[pb.SecurityModule]:

@@ -8,9 +8,11 @@ many bytes for each thing: constants that `benchmarks/agent_memory.py` measures.
 from __future__ import annotations
 
 import ctypes
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -21,11 +23,15 @@ from recorder.rpc.v1 import agent_pb2 as pb
 from recorder.service.setting import size_text
 
 if TYPE_CHECKING:
+    from recorder.kernel.accesses_spec import AccessBounds
     from recorder.kernel.denials_spec import DenialBounds
 
 __all__ = ["BASE_BYTES", "BOUNDS", "Bound", "BoundUse", "Budget", "Use", "bounds_of"]
 
 KIB, MIB = 1 << 10, 1 << 20
+
+POSSIBLE = Path("/sys/devices/system/cpu/possible")
+"""Processors, as 0-7 (Documentation/admin-guide/cputopology.rst)."""
 
 BASE_BYTES = 58 * MIB
 """Resident memory of an agent that does nothing: interpreter, grpc, libbpf, what is shared with others; its
@@ -42,6 +48,9 @@ DENIALS_KERNEL_BASE = 256 << 10
 
 DENIALS_BASE = 6 * MIB
 """Resident memory of a process that looks for denials, beside the denials: modules, libbpf's object."""
+
+ACCESSES_BASE = 6 * MIB
+"""The same of one that sees what containers use, beside the accesses."""
 
 BYTES = "bytes"
 
@@ -128,6 +137,14 @@ BOUNDS: Mapping[str, Bound] = _table(
         "the further ones of a container are only counted, or not even that: `denials_full`",
     ),
     Bound(
+        "accesses",
+        "accesses",
+        2560,
+        "with `agent.accesses`: different files, sockets and the like of all containers, of one a fourth or"
+        " 1,024; and as many of containers that have ended, for captures",
+        "the further ones of a container are missing: `accesses_full`",
+    ),
+    Bound(
         "captures",
         "captures",
         10 * KIB,
@@ -208,6 +225,18 @@ def denial_bounds_of(memory: MemorySettings) -> DenialBounds:
     )
 
 
+def access_bounds_of(memory: MemorySettings) -> AccessBounds:
+    """Those of the kernel side that sees what containers use."""
+    from recorder.kernel.accesses_spec import agent_bounds  # noqa: PLC0415 - as above
+
+    return agent_bounds(memory.accesses)
+
+
+def _processors() -> int:
+    """That the kernel may ever have: each has a place to work in."""
+    return int(re.findall(r"\d+", POSSIBLE.read_text())[-1]) + 1
+
+
 def _denial_bytes(bounds: DenialBounds) -> int:
     """What its maps take, about: entries, cgroups, and the hashes that find them."""
     from recorder.kernel.denials_layout import Entry, Owner  # noqa: PLC0415 - as above
@@ -226,12 +255,13 @@ def task_bounds_of(memory: MemorySettings, *, denials: bool = False) -> TaskBoun
 class Budget:
     """What the settings allow: checked by `check`, explained by `explain`.
 
-    denials: they may be looked for. What that takes is no part of memory.kernel and
+    denials, accesses: they may be looked for. What that takes is no part of memory.kernel and
     memory.process, but what it is asked for with: it is explained, and always allowed.
     """
 
     memory: MemorySettings
     denials: bool = False
+    accesses: bool = False
 
     @property
     def kernel(self) -> Mapping[str, int]:
@@ -239,12 +269,15 @@ class Budget:
         bounds = dict(bounds_of(self.memory, denials=self.denials).kernel_bytes())
         if self.denials:
             bounds["lsm"] = _denial_bytes(denial_bounds_of(self.memory))
+        if self.accesses:
+            found = access_bounds_of(self.memory).kernel_bytes(self.memory.slots + 1, _processors())
+            bounds["accesses"] = sum(found.values())
         processes = sum(task_bounds_of(self.memory, denials=self.denials).kernel_bytes().values())
         return {**bounds, "processes": processes, "constants": CONSTANTS}
 
     @property
     def more(self) -> Mapping[str, int]:
-        """Bytes that denials take, by `kernel` and `process`."""
+        """Bytes that denials and accesses take, by `kernel` and `process`."""
         without = Budget(self.memory)
         return {
             what: sum(getattr(self, what).values()) - sum(getattr(without, what).values())
@@ -255,14 +288,17 @@ class Budget:
     def process(self) -> Mapping[str, int]:
         """Resident bytes of the process: `base`, and by bound what all that it allows takes."""
         parts = {each.name: self.limit(each.name) * each.each for each in BOUNDS.values() if each.each}
-        if not self.denials:
-            del parts["denials"]
-            return {"base": BASE_BYTES, **parts}
-        return {"base": BASE_BYTES, **parts, "looking": DENIALS_BASE}
+        if self.denials:
+            parts["looking"] = DENIALS_BASE
+        if self.accesses:
+            parts["seeing"] = ACCESSES_BASE
+        off = {name for name in ("denials", "accesses") if not getattr(self, name)}
+        return {"base": BASE_BYTES, **{name: size for name, size in parts.items() if name not in off}}
 
     def limit(self, name: str) -> int:
         """A bound's value."""
-        return 0 if name == "denials" and not self.denials else int(getattr(self.memory, name))
+        off = name in ("denials", "accesses") and not getattr(self, name)
+        return 0 if off else int(getattr(self.memory, name))
 
     def check(self) -> None:
         """Raises BudgetExceeded, with the arithmetic."""
@@ -281,7 +317,8 @@ class Budget:
         lines = []
         for what, parts, allowed in self._sides():
             total = sum(parts.values())
-            more = f", and {_mib(self.more[what])} MiB for denials" if self.more[what] else ""
+            asked = " and ".join(name for name in ("denials", "accesses") if getattr(self, name))
+            more = f", and {_mib(self.more[what])} MiB for {asked}" if asked else ""
             lines.append(f"{what} memory: {_mib(total)} of {_mib(allowed)} MiB (memory.{what}{more})")
             for name, size in sorted(parts.items(), key=lambda part: (-part[1], part[0])):
                 lines.append(f"  {name:<15} {_mib(size):>8} MiB{self._factors(what, name)}")

@@ -9,10 +9,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+from recorder.agent.access_parts import PART_BYTES
 from recorder.agent.budget import Use
 from recorder.agent.captures import Capture, Captures
 from recorder.agent.figures import Distributions
 from recorder.model.errors import LimitReached, Unreachable
+from recorder.model.record import Source
 from recorder.rpc.v1 import agent_pb2 as pb
 
 __all__ = ["CaptureStreams"]
@@ -44,6 +46,8 @@ class CaptureStreams:
         """Until the capture is over, another stream took it over, or the agent ends (Unreachable)."""
         interval = 1 / min(asked_rate or self.rate, self.rate)
         said = 0.0
+        told: dict[Source, int] = {}
+        part = min(PART_BYTES, self.message // 2)
         capture.changed.set()
         while True:
             wait = min(KEEP_ALIVE - (time.monotonic() - said), capture.seconds_left())
@@ -55,9 +59,9 @@ class CaptureStreams:
             if capture.streams != stream:
                 raise Unreachable("another client has taken this capture over")
             if self.captures.over(capture):
-                last = await self.captures.finish(capture)
-                async with self._room(functools.partial(_same, last)) as snapshot:
-                    yield pb.CaptureResponse(snapshot=snapshot)
+                async for last in self.captures.finish(capture, told, part):
+                    async with self._room(functools.partial(_same, last)) as snapshot:
+                        yield pb.CaptureResponse(snapshot=snapshot)
                 return
             if not capture.changed.is_set():
                 if time.monotonic() - said >= KEEP_ALIVE:
@@ -71,6 +75,9 @@ class CaptureStreams:
                 if self.captures.over(capture):
                     capture.changed.set()
                     continue
+            for more in self.captures.accesses(capture, told, part):
+                async with self._room(functools.partial(_same, more)) as snapshot:
+                    yield pb.CaptureResponse(snapshot=snapshot)
             async with self._room(lambda: self.captures.snapshot(capture)) as snapshot:
                 said = time.monotonic()
                 yield pb.CaptureResponse(snapshot=snapshot)
@@ -83,7 +90,7 @@ class CaptureStreams:
         """
         self.waiting += 1
         began = time.monotonic()
-        again = False
+        size, again = 0, False
         try:
             while True:
                 snapshot = make()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import replace
 
+from recorder.agent.access_parts import parts
+from recorder.agent.accesses import AccessReader
 from recorder.agent.budget import Use
-from recorder.agent.observation import unrecorded
+from recorder.agent.kept_accesses import KeptAccesses
+from recorder.agent.observation import boot_id, unrecorded, without_accesses
 from recorder.agent.processes import Processes
 from recorder.agent.roots import MODES
 from recorder.agent.selection import (
@@ -31,9 +35,12 @@ from recorder.containers.container import Container, Manager
 from recorder.containers.index import ContainerIndex
 from recorder.containers.place import place_of, unit_of
 from recorder.containers.unit import unit_cgroup
-from recorder.model.errors import LimitReached, NotFound, NotRecordable
+from recorder.model.accesses import Accesses
+from recorder.model.errors import LimitReached, NotFound, NotRecordable, UnsupportedKernel
+from recorder.model.ledger import Ledger
 from recorder.model.record import Identity, Observation, Record, Source
-from recorder.model.wire import to_message
+from recorder.model.wire import to_message, to_observation
+from recorder.record.v1 import record_pb2
 from recorder.rpc.fields import FieldError, InvalidFields
 from recorder.rpc.roles import Access
 from recorder.rpc.v1 import agent_pb2 as pb
@@ -43,7 +50,12 @@ __all__ = ["Capture", "Captures"]
 _LOG = logging.getLogger(__name__)
 
 NO_ACCESSES = FieldError(
-    "kinds", "has KIND_ACCESSES, and this agent does not look for accesses", "ask for other kinds alone"
+    "kinds",
+    "has KIND_ACCESSES, and this agent does not look for accesses",
+    'set its agent.accesses to "auto"',
+)
+NOT_OF_A_PROCESS = FieldError(
+    "kinds", "has KIND_ACCESSES, and a process is selected", "select its cgroup: accesses are known by cgroup"
 )
 NO_DENIALS = FieldError(
     "kinds", "has KIND_DENIALS, and this agent does not look for denials", 'set its agent.denials to "auto"'
@@ -52,6 +64,8 @@ RESTS = 3
 """Times as long as a look at all captures took is waited before the next."""
 AWAY = 120.0
 """Seconds that a capture goes on without its client."""
+ENDED = -1
+"""In place of how far a log goes: all accesses that there will be."""
 
 
 class Capture:
@@ -69,8 +83,11 @@ class Capture:
         deadline_ns: int,
         capture_id: str,
         owner: str,
+        *,
+        kept: KeptAccesses,
     ) -> None:
         self.request = request
+        self._kept = kept
         self.owner = owner
         self.capture_id = capture_id
         self.selection = selection
@@ -146,8 +163,14 @@ class Capture:
 
     def keep(self, observation: Observation) -> None:
         """A final observation is its own."""
-        known = self._ended.get(observation.source)
-        self._ended[observation.source] = known.join(observation) if known else observation
+        source = observation.source
+        if not self.accesses:
+            observation = without_accesses(observation)
+        missing = self._kept.keep(self, source, observation.accesses)
+        ledger = observation.ledger + Ledger({"accesses_full": missing})
+        observation = replace(observation, accesses=Accesses(), ledger=ledger)
+        known = self._ended.get(source)
+        self._ended[source] = known.join(observation) if known else observation
         self.seen = True
         self.changed.set()
 
@@ -155,6 +178,12 @@ class Capture:
     def identities(self) -> Iterable[Identity]:
         """Of what has ended."""
         return [each.identity for each in self._ended.values()]
+
+    @property
+    def ended_ones(self) -> Iterable[tuple[Source, Identity, Accesses]]:
+        """What has ended, with its accesses as far as they are kept."""
+        kept = self._kept.of(self)
+        return [(source, self._ended[source].identity, kept[source]) for source in sorted(kept)]
 
     @property
     def sources(self) -> Iterable[Source]:
@@ -178,7 +207,8 @@ class Capture:
 class Captures:
     """All captures of the agent, `most` of them at a time.
 
-    `save` is awaited when what outlives the agent has changed. denials: they can be asked for.
+    `save` is awaited when what outlives the agent has changed. denials: they can be asked for; accesses: how
+    they are seen, None where they cannot be asked for; kept: how many are kept of what has ended.
     """
 
     def __init__(
@@ -192,7 +222,11 @@ class Captures:
         save: Callable[[], Awaitable[None]],
         most: int,
         denials: bool = False,
+        accesses: AccessReader | None = None,
+        kept: int = 0,
     ) -> None:
+        self._accesses = accesses
+        self._kept = KeptAccesses(kept)
         self._tracker = tracker
         self._processes = processes
         self._index = index
@@ -240,8 +274,7 @@ class Captures:
         """A new capture, or the one of that name: then True. Raises RecorderError."""
         if pb.KIND_DENIALS in request.kinds and not self._denials:
             raise InvalidFields([NO_DENIALS])
-        if pb.KIND_ACCESSES in request.kinds:
-            raise InvalidFields([NO_ACCESSES])
+        self._check_accesses(request)
         capture_id = _id(request, access)
         known = self._captures.get(capture_id) if capture_id else None
         if known:
@@ -268,16 +301,29 @@ class Captures:
             )
         duration = request.duration.ToNanoseconds() if request.HasField("duration") else 0
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        capture = Capture(request, selection, now + duration if duration else 0, capture_id, owner)
+        deadline = now + duration if duration else 0
+        capture = Capture(request, selection, deadline, capture_id, owner, kept=self._kept)
         self._enter(capture)
         try:
             await self._add(capture)
             await self._save()
             await self._tracker.ask(capture)
+            self._check_accesses(request)  # the kernel may have refused just now
         except BaseException:
             await self.end(capture)
             raise
         return capture, False
+
+    def _check_accesses(self, request: pb.CaptureRequest) -> None:
+        """Whoever asks for them gets them, or hears why not: never a result that only looks like one."""
+        if pb.KIND_ACCESSES not in request.kinds:
+            return
+        if self._accesses is None:
+            raise InvalidFields([NO_ACCESSES])
+        if request.selection.WhichOneof("by") == "pid":
+            raise InvalidFields([NOT_OF_A_PROCESS])
+        if self._accesses.problem:
+            raise UnsupportedKernel(f"accesses cannot be seen on this node: {self._accesses.problem}")
 
     @property
     def processes(self) -> Processes:
@@ -379,13 +425,42 @@ class Captures:
         subject = Subject(path, place, container, "" if place else unit_of(path))
         await self._tracker.add(subject, MODES[capture.request.phases or default], capture)
 
+    def accesses(self, capture: Capture, told: dict[Source, int], most: int) -> Iterator[pb.Snapshot]:
+        """What a stream was not told of accesses yet, in messages of about `most` bytes.
+
+        told: what it was, of running ones how far their logs go.
+        """
+        if not capture.accesses:
+            return
+        for source, identity, accesses in capture.ended_ones:
+            if told.get(source) != ENDED:
+                yield from self._parts(source, identity, accesses, most)
+                told[source] = ENDED
+        for tracked in self._tracker.of(capture):
+            log = tracked.access_log
+            source_now = tracked.source(self._tracker.node, boot_id())
+            if log is None or source_now is None:
+                continue
+            observation = to_observation(Observation(source_now, tracked.subject.identity()))
+            for upto, part in parts(log.since(told.get(source_now, 0)), most):
+                yield _snapshot(observation, part)
+                told[source_now] = upto
+
+    @staticmethod
+    def _parts(source: Source, identity: Identity, accesses: Accesses, most: int) -> Iterator[pb.Snapshot]:
+        observation = to_observation(Observation(source, identity, accesses=Accesses(cut_at=accesses.cut_at)))
+        news = ((0, key, seen) for key, seen in accesses.entries.items())
+        for _, part in parts(news, most):
+            yield _snapshot(observation, part)
+
     def snapshot(self, capture: Capture) -> pb.Snapshot:
-        """What it saw so far."""
+        """What it saw so far, but for accesses."""
         running = [
             *map(self._tracker.observation, self._tracker.of(capture)),
             *map(self._processes.observation, self._processes.of(capture)),
         ]
-        record = capture.record(running, self._tracker.node)
+        shown = running if capture.accesses else map(without_accesses, running)
+        record = capture.record(shown, self._tracker.node)
         return pb.Snapshot(record=to_message(record), selected=len(running))
 
     def over(self, capture: Capture) -> bool:
@@ -407,13 +482,21 @@ class Captures:
         asked = (each for each in self._tracker.tracked() if each.subject.of_pod and not each.identified)
         return self._index.knows(Manager.CRI) and next(asked, None) is None
 
-    async def finish(self, capture: Capture) -> pb.Snapshot:
-        """Its last word: what it saw in all."""
+    async def finish(
+        self, capture: Capture, told: dict[Source, int], most: int
+    ) -> AsyncIterator[pb.Snapshot]:
+        """Its last words: all that it saw, the accesses of one container after the other, then the rest."""
+        for snapshot in self.accesses(capture, told, most):
+            yield snapshot
         for tracked in self._tracker.of(capture):
-            capture.keep(await self._tracker.last_observation(tracked))
+            last = await self._tracker.last_observation(tracked)
+            if capture.accesses:
+                for snapshot in self._parts(last.source, last.identity, last.accesses, most):
+                    yield snapshot
+            capture.keep(replace(last, accesses=Accesses()))
         for followed in self._processes.of(capture):
             capture.keep(await self._processes.last_observation(followed))
-        return pb.Snapshot(record=to_message(capture.record((), self._tracker.node)), final=True)
+        yield pb.Snapshot(record=to_message(capture.record((), self._tracker.node)), final=True)
 
     async def end(self, capture: Capture) -> None:
         """It is over; what was kept for it goes."""
@@ -423,6 +506,7 @@ class Captures:
         if was is None and capture not in self._others:
             return
         self._others.discard(capture)
+        self._kept.forget(capture)
         self._use.give("captures")
         if capture.capture_id:
             for source in list(capture.sources):
@@ -436,8 +520,9 @@ class Captures:
             if not self._use.take("captures"):
                 _LOG.error("capture %s of the last agent is one too many, and ends", state.id)
                 continue
+            owner = state.id.rpartition(" ")[0]
             capture = Capture(
-                state.request, self._restored(state), state.deadline_ns, state.id, state.id.rpartition(" ")[0]
+                state.request, self._restored(state), state.deadline_ns, state.id, owner, kept=self._kept
             )
             self._enter(capture)
             if isinstance(capture.selection, ProcessSelection):
@@ -503,6 +588,13 @@ class Captures:
                 if not each.connected and time.monotonic() - each.away_since > AWAY:
                     _LOG.warning("capture %s ends: its client did not come back", each.capture_id)
                     await self.end(each)
+
+
+def _snapshot(observation: record_pb2.Observation, accesses: list[record_pb2.Access]) -> pb.Snapshot:
+    """A part of the accesses of one container."""
+    snapshot = pb.Snapshot(record=record_pb2.Record(observations=[observation]))
+    snapshot.record.observations[0].accesses.extend(accesses)
+    return snapshot
 
 
 def _pod(asked: pb.PodSelection) -> PodChoice:

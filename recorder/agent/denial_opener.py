@@ -38,10 +38,10 @@ def agent_opener(bounds: DenialBounds) -> Opener:
         from recorder.kernel.denials import DenialWatch  # noqa: PLC0415
         from recorder.kernel.denials_layout import Module  # noqa: PLC0415
         from recorder.kernel.denials_spec import active_module, denials_spec  # noqa: PLC0415
-        from recorder.kernel.selinux_cache import flush_where_permissive  # noqa: PLC0415
+        from recorder.kernel.selinux_cache import flush_if_possible  # noqa: PLC0415
 
         module = active_module()
-        flush = flush_where_permissive if module == Module.MODULE_SELINUX else nothing_to_flush
+        flush = flush_if_possible if module == Module.MODULE_SELINUX else nothing_to_flush
         name = module.name.removeprefix("MODULE_").lower()
         try:
             return DenialWatch(denials_spec(module, bounds), adopt=folder, flush=flush, ahead=True), name

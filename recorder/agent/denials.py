@@ -79,7 +79,9 @@ class Denials:
 
     def prepare(self) -> None:
         """Loads it, or takes it over from the last agent, so that `look` needs no privileges."""
-        if self._source is None and self._opener:
+        if self._opener is None:
+            self._unpin()  # the last agent may have had one
+        elif self._source is None:
             try:
                 self._source, module = self._open(self._opener)
             except RecorderError as error:
@@ -229,7 +231,7 @@ class Denials:
 
 def _missed(losses: DenialLosses) -> int:
     of_kernel = losses.missed + losses.cgroups_full + losses.between
-    return of_kernel + losses.unattributed + losses.overruns + losses.audit_lost
+    return of_kernel + losses.unattributed + losses.overruns + losses.audit_lost + losses.unflushed
 
 
 def _lost(reading: DenialReading) -> int:

@@ -88,6 +88,7 @@ class Snapshot:
 
     containers: by ContainerState. runtimes: by name, whether reachable. programs: only
     while the kernel counts (`bpf_statistics`). denials: how often, by namespace, kind and class, bounded.
+    accesses: different ones, by kind.
     """
 
     loader: str
@@ -109,6 +110,7 @@ class Snapshot:
     spool_damaged: int = 0
     programs: tuple[ProgramRuns, ...] = ()
     denials: Sequence[tuple[Sequence[str], float]] = ()
+    accesses: Sequence[tuple[Sequence[str], float]] = ()
 
 
 class StatusSource(Protocol):

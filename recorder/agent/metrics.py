@@ -113,6 +113,12 @@ METRICS: tuple[Described, ...] = (
             "class": "the object's class as the module calls it; the system call",
         },
     ),
+    _metric(
+        "accesses_total",
+        Type.COUNTER,
+        "What containers used, where it is asked for: different files, sockets and the like of each.",
+        {"kind": "`file`, `socket`, `unix_socket`, `signal`, `ptrace`, `mount`, `capability` and so on"},
+    ),
     *process_metrics(PREFIX, "The agent's"),
 )
 
@@ -155,4 +161,5 @@ def _of_state(state: Snapshot) -> dict[str, list[Row] | Histogram]:
         "bpf_run_seconds_total": [((each.name,), each.seconds) for each in state.programs],
         "bpf_runs_total": [((each.name,), each.runs) for each in state.programs],
         "denials_total": list(state.denials),
+        "accesses_total": list(state.accesses),
     }

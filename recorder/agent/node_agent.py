@@ -14,7 +14,9 @@ import grpc
 from recorder import __version__
 from recorder.agent import denials, privileges
 from recorder.agent.abilities import Abilities
-from recorder.agent.budget import Budget, Use, bounds_of, denial_bounds_of, task_bounds_of
+from recorder.agent.access_opener import agent_opener as access_opener
+from recorder.agent.accesses import AccessReader
+from recorder.agent.budget import Budget, Use, access_bounds_of, bounds_of, denial_bounds_of, task_bounds_of
 from recorder.agent.capture_stream import CaptureStreams
 from recorder.agent.captures import Captures
 from recorder.agent.denial_opener import agent_opener
@@ -65,7 +67,7 @@ class NodeAgent:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.budget = Budget(settings.memory, settings.denials)
+        self.budget = Budget(settings.memory, settings.denials, settings.accesses)
         self.budget.check()
         self._use = Use(self.budget)
         memory, agent = settings.memory, settings.agent
@@ -79,7 +81,16 @@ class NodeAgent:
             raw_paths=agent.raw_paths,
         )
         self._denials.prepare()
-        self._abilities = Abilities(self._denials if settings.denials else None)
+        self._accesses = AccessReader(
+            access_opener(self._backend, access_bounds_of(memory)) if settings.accesses else None,
+            agent.pins,
+            raw_paths=agent.raw_paths,
+        )
+        self._accesses.prepare()
+        if self._accesses.problem:
+            _LOG.warning("what containers use cannot be seen: %s", self._accesses.problem)
+        accesses = self._accesses if settings.accesses else None
+        self._abilities = Abilities(self._denials if settings.denials else None, accesses)
         # Before anything makes a thread: each has its own.
         missing = privileges.drop(privileges.needed(self._denials.source))
         if missing:
@@ -96,6 +107,7 @@ class NodeAgent:
             node=agent.node,
             mount=cgroup2_mount(),
             denials=self._denials,
+            accesses=self._accesses,
         )
         self._processes = Processes(
             task_bounds_of(memory, denials=settings.denials), agent.pins, self._use, node=agent.node
@@ -111,6 +123,8 @@ class NodeAgent:
             save=self._save,
             most=memory.captures,
             denials=settings.denials,
+            accesses=accesses,
+            kept=memory.accesses,
         )
         self._plan = collector_pb2.Plan()
         self._enrolment = self._make_enrolment()
@@ -196,17 +210,21 @@ class NodeAgent:
             await self._server.set_serving(True)
         except BaseException:
             await self._stop_tasks()
-            self._denials.close(keep=True)
-            self._backend.close()
+            self._close(keep=True)
             raise
         self._serving = True
 
     def close(self) -> None:
         """Instead of `start`: nothing is left but what the last agent left."""
-        self._denials.close(keep=self._adopted)
-        self._backend.close()
+        self._close(keep=self._adopted)
         if not self._adopted:
             pins.unpin(self.settings.agent.pins)
+
+    def _close(self, *, keep: bool = False) -> None:
+        """The kernel side, but for what is pinned; keep: that goes on."""
+        self._denials.close(keep=keep)
+        self._accesses.close(keep=keep)  # before the backend: it shares its maps
+        self._backend.close()
 
     def _run(self, *work: Awaitable[None]) -> None:
         for each in work:
@@ -217,12 +235,13 @@ class NodeAgent:
         if self._loaded.found is not Found.WHOLE and self._backend.targets():
             _LOG.error("slots were adopted, and the state that says whose they are is %s", self._loaded.found)
         self._tracker.inherited = self._loaded.ledger(adopted=bool(self._backend.targets()))
-        self._tracker.adopt(state.targets)
+        self._tracker.adopt(state.targets, state.accesses_since_ns)
         self._processes.adopt()
         await self._captures.restore(state.captures)
         if state.plan:
             await self._take_plan(state.plan)
-        for entry in await asyncio.to_thread(lambda: list(self._spool.entries())):
+        entries = self._spool.entries()
+        while entry := await asyncio.to_thread(next, entries, None):  # one in memory at a time
             for capture in entry.captures:
                 if not self._captures.keep(capture, entry.observation):
                     await asyncio.to_thread(self._spool.settle, entry.key, capture=capture)
@@ -272,11 +291,9 @@ class NodeAgent:
         if self.settings.agent.keep_armed:
             await self._save()
             self._processes.detach()
-            self._denials.close(keep=True)
-            self._backend.close()
+            self._close(keep=True)
             return
-        self._denials.close()
-        self._backend.close()
+        self._close()
         pins.unpin(folder)
         async with self._saving:
             self._state_file.remove()
@@ -301,7 +318,9 @@ class NodeAgent:
         async with self._saving:
             self._next_save = None
             plan = self._plan if self._plan.recordings or self._plan.revision else None
-            state = State(self._captures.states(), plan, self._tracker.states())
+            state = State(
+                self._captures.states(), plan, self._tracker.states(), self._tracker.accesses_since_ns
+            )
             await asyncio.to_thread(self._state_file.save, state)
 
     async def _save_all(self) -> None:

@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from recorder import __version__
+from recorder.agent.accesses import Used
 from recorder.agent.denied import SECCOMP, Denied
 from recorder.kernel.backend import Reading
+from recorder.model.accesses import Accesses
 from recorder.model.kind import Kind
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
@@ -60,10 +62,12 @@ def observe(
     runtime: str = "",
     runtime_version: str = "",
     denied: Denied | None = None,
+    used: Used | None = None,
 ) -> Observation:
     """What is known of one source now. `ledger`: what the reading's own does not have.
 
-    denied: None if nobody asked for denials; denied calls are left out then.
+    denied: None if nobody asked for denials; denied calls are left out then. used: None if nobody asked
+    for accesses, or the reading has them.
     """
     now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     sources = _sources(reading, denied)
@@ -71,13 +75,15 @@ def observe(
         reading = _without_denied(reading)
     else:
         ledger = ledger + denied.ledger + Ledger({"denials_unwatched": len(PARTS) - len(sources)})
+    if used:
+        ledger = ledger + used.ledger
     times = [sight.time_ns for sight in sights.values()]
     return Observation(
         source=Source(node, boot_id(), reading.target.cgroup_id, reading.epoch),
         identity=identity,
         calls=reading.calls,
         first_sights=_still_true(sights, reading.calls),
-        accesses=reading.accesses,
+        accesses=used.accesses if used else reading.accesses,
         ledger=reading.ledger + ledger + Ledger({"unnamed_number": _unnamed(reading.calls)}),
         provenance=Provenance(
             recorder_version=__version__,
@@ -87,7 +93,7 @@ def observe(
             phases=phases,
             runtime=runtime,
             runtime_version=runtime_version,
-            kinds=_kinds(reading, denied),
+            kinds=_kinds(reading, denied, used),
             denials=", ".join(sources),
         ),
         first_seen_ns=min(times, default=reading.epoch),
@@ -98,9 +104,10 @@ def observe(
     )
 
 
-def _kinds(reading: Reading, denied: Denied | None) -> str:
+def _kinds(reading: Reading, denied: Denied | None, used: Used | None) -> str:
     """What was looked for; empty: calls alone."""
-    also = {Kind.DENIALS: denied is not None, Kind.ACCESSES: Kind.ACCESSES in reading.kinds}
+    accesses = used.watched if used else Kind.ACCESSES in reading.kinds
+    also = {Kind.DENIALS: denied is not None, Kind.ACCESSES: accesses}
     others = [kind for kind, wanted in also.items() if wanted]
     return ",".join((Kind.SYSCALLS, *others)) if others else ""
 
@@ -116,6 +123,13 @@ def _sources(reading: Reading, denied: Denied | None) -> tuple[str, ...]:
 def _without_denied(reading: Reading) -> Reading:
     calls = {key: numbers for key, numbers in reading.calls.items() if key.outcome != Outcome.DENIED}
     return replace(reading, calls=calls)
+
+
+def without_accesses(observation: Observation) -> Observation:
+    """For who did not ask for them: without them, and without what was lost of them."""
+    counts = observation.ledger.counts
+    kept = {cause: count for cause, count in counts.items() if not cause.startswith("accesses_")}
+    return replace(observation, accesses=Accesses(), ledger=Ledger(kept))
 
 
 def unrecorded(node: str, identity: Identity) -> Observation:

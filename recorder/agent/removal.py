@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from recorder.agent import disk
+from recorder.agent.accesses import FOLDER as ACCESSES
 from recorder.agent.denials import FOLDER as DENIALS
 from recorder.agent.processes import FOLDER
 from recorder.agent.settings import Settings
@@ -59,8 +60,8 @@ def _pins(folder: Path) -> Iterator[str]:
     if not folder.is_dir():
         return
     count = sum(len(files) for _, _, files in os.walk(folder))
-    pins.unpin(folder / FOLDER)
-    pins.unpin(folder / DENIALS)
+    for part in (FOLDER, DENIALS, ACCESSES):
+        pins.unpin(folder / part)
     pins.unpin(folder)  # links first: nothing runs on half of them
     if folder.is_dir():  # of another version, or made by hand
         shutil.rmtree(folder)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Hashable
+from dataclasses import dataclass
 
+from recorder.agent.access_parts import fitting, parts
 from recorder.agent.observation import boot_id
 from recorder.agent.outbox import Part
 from recorder.agent.plan import Plan
@@ -23,6 +25,18 @@ from recorder.record.v1 import record_pb2
 __all__ = ["Reports"]
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """What is under way of a source. upto: what the collector has with it; last: there is nothing more.
+
+    Of accesses that is the revision of a log, or of what has ended the number.
+    """
+
+    upto: int = 0
+    ended: bool = False
+    last: bool = False
 
 
 UNKNOWN = ""
@@ -45,7 +59,9 @@ class Reports:
         self._ended: set[Source] = set()
         self._refused: dict[str, tuple[Container, str]] = {}  # by container id
         self._news: dict[Hashable, None] = {}  # in the order of their coming
-        self._flying: dict[Hashable, bool] = {}  # whether what flies is the last state
+        self._flying: dict[Hashable, _Flight] = {}
+        self._told: dict[Source, int] = {}  # how far the collector has the accesses of this stream
+        self._harmed: set[Source] = set()  # ended ones of which it has refused a part
         self._said: dict[str, str] = {}
         self._event = asyncio.Event()
         self._settled: asyncio.Queue[Source] = asyncio.Queue()
@@ -112,6 +128,7 @@ class Reports:
         """There is an entry in the spool that the collector does not have."""
         self._running.pop(source, None)
         self._ended.add(source)
+        self._told.pop(source, None)  # of its log; now of the spool's entry
         self._tell(source)
 
     # --- containers that are not recorded
@@ -146,30 +163,48 @@ class Reports:
             for key in list(self._news):
                 if key in self._flying:
                     continue
-                part = await self._part(key)
+                made = self._part(key)
                 self._news.pop(key, None)
-                if part is None:
+                if made is None:
                     continue
-                self._flying[key] = isinstance(key, str) or key in self._ended
+                part, self._flying[key] = made
                 return part
             self._event.clear()
             await self._event.wait()
 
-    async def _part(self, key: Hashable) -> Part | None:
+    def _part(self, key: Hashable) -> tuple[Part, _Flight] | None:
         if isinstance(key, str):
-            return self._part_of_refused(key)
+            refused = self._part_of_refused(key)
+            return (refused, _Flight()) if refused else None
         assert isinstance(key, Source)  # noqa: S101 -- the two kinds of keys that there are
-        if key in self._ended:
-            entry = self._spool.get(key)
-            if entry is None:
-                self._ended.discard(key)
-                return None
-            return Part(key, tuple(filter(None, entry.recordings)), to_observation(entry.observation))
+        return self._part_of_ended(key) if key in self._ended else self._part_of_running(key)
+
+    def _part_of_ended(self, key: Source) -> tuple[Part, _Flight] | None:
+        """Of its accesses those that come next; they are in the entry in an order that stays."""
+        entry = self._spool.message(key)
+        if entry is None:
+            self._ended.discard(key)
+            return None
+        accesses = entry.observation.accesses
+        start = self._told.get(key, 0)
+        end = fitting(accesses, start)
+        last = end == len(accesses)
+        del accesses[end:]
+        del accesses[:start]
+        part = Part(key, tuple(filter(None, entry.recordings)), entry.observation)
+        return part, _Flight(end, ended=True, last=last)
+
+    def _part_of_running(self, key: Source) -> tuple[Part, _Flight] | None:
+        """Of its accesses those that are new, or have new rights, since what the collector has."""
         tracked = self._running.get(key)
         if tracked is None or self._tracker is None:
             return None
-        recordings = self.recordings(tracked.subject)
-        return Part(key, recordings, to_observation(self._tracker.observation(tracked)))
+        observation = to_observation(self._tracker.observation(tracked))
+        told = self._told.get(key, 0)
+        if log := tracked.access_log:
+            told, accesses = next(parts(log.since(told)), (told, []))
+            observation.accesses.extend(accesses)
+        return Part(key, self.recordings(tracked.subject), observation), _Flight(told)
 
     def _part_of_refused(self, key: str) -> Part | None:
         found = self._refused.get(key)
@@ -184,14 +219,26 @@ class Reports:
 
     def acknowledged(self, key: Hashable) -> None:
         """As Outbox.acknowledged."""
-        last = self._flying.pop(key, False)
-        if last and isinstance(key, Source):
-            self._settled.put_nowait(key)
+        flight = self._flying.pop(key, None)
+        if flight and isinstance(key, Source) and flight.ended is (key in self._ended):
+            self._told[key] = flight.upto
+            if flight.last:
+                self._settled.put_nowait(key)
+            elif flight.ended or self._has_more(key):
+                self._tell(key)
         self._event.set()
+
+    def _has_more(self, key: Source) -> bool:
+        """Whether its log goes further than what the collector has."""
+        tracked = self._running.get(key)
+        log = tracked.access_log if tracked else None
+        return log is not None and log.revision > self._told.get(key, 0)
 
     def refused(self, key: Hashable) -> None:
         """As Outbox.refused. A state of one that runs is not lost: the last one holds it."""
-        if self._flying.get(key) and isinstance(key, Source):
+        flight = self._flying.get(key)
+        if flight and flight.ended and isinstance(key, Source) and key not in self._harmed:
+            self._harmed.add(key)
             self._lost += 1
         self.acknowledged(key)
 
@@ -221,12 +268,15 @@ class Reports:
             _LOG.error("what the collector has answered stays in the spool: %s", error)
         if key not in self._news and key not in self._flying:
             self._ended.discard(key)
+            self._told.pop(key, None)
+            self._harmed.discard(key)
 
     def rewind(self) -> None:
         """As Outbox.rewind; what the collector has already heard of refusals is said again."""
         for key in self._flying:
             self._news[key] = None
         self._flying.clear()
+        self._told.clear()
         for key in self._refused:
             self._news[key] = None
         self._event.set()

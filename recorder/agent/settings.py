@@ -104,10 +104,18 @@ class AgentSettings:
         " recorder agent --check shows how much",
         flag="--denials",
     )
+    accesses: str = setting(
+        Text('"off", or "auto" for while a capture or a recording asks for them', r"off|auto"),
+        "off",
+        "whether what containers use is looked for; auto takes memory beyond the budgets: recorder agent"
+        " --check shows how much",
+        flag="--accesses",
+    )
     raw_paths: bool = setting(
         Switch(),
         False,
-        "names in denials are left as they are; else what looks like a secret in a path is replaced",
+        "names in denials and accesses are left as they are; else what looks like a secret in a path is"
+        " replaced",
         flag="--raw-paths",
     )
 
@@ -217,6 +225,11 @@ class MemorySettings:
         512,
         "different denials of AppArmor and SELinux at a time, where they are looked for",
     )
+    accesses: int = setting(
+        Whole(64, 1 << 18),
+        8192,
+        "different accesses of all containers at a time, where they are looked for",
+    )
     captures: int = setting(Whole(1, 1 << 16), 256, "captures at a time, those without a client included")
     recordings: int = setting(Whole(1, 1 << 16), 1024, "recordings in the collector's plan")
     streams: int = setting(Whole(1, 1 << 16), 128, "calls of clients at a time")
@@ -263,6 +276,11 @@ class Settings:
     def denials(self) -> bool:
         """Whether denials are looked for while somebody asks for them."""
         return self.agent.denials == "auto"
+
+    @property
+    def accesses(self) -> bool:
+        """Whether what containers use is looked for while somebody asks for it."""
+        return self.agent.accesses == "auto"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roles", MappingProxyType(dict(sorted(self.roles.items()))))

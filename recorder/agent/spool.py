@@ -141,10 +141,10 @@ class Spool:
                 raise self._cannot("write", path, error) from error
             self._recount(path, before)
 
-    def get(self, key: Source) -> Entry | None:
-        """The entry of a source; None if there is none, or it is damaged."""
+    def message(self, key: Source) -> pb.SpoolEntry | None:
+        """The entry of a source, as it is kept; None if there is none, or it is damaged."""
         with self._lock:
-            return self._read(self._path(key))
+            return self._read_message(self._path(key))
 
     def remove(self, key: Source) -> None:
         """It is acknowledged. Of a source without an entry: nothing."""
@@ -208,18 +208,27 @@ class Spool:
 
     def _read(self, path: Path) -> Entry | None:
         """Under the lock."""
+        message = self._read_message(path)
         try:
-            entry = _of_bytes(disk.read_framed(path, MAGIC))
-            if self._path(entry.key) != path:
+            return _of_message(message) if message else None
+        except InvalidRecord as error:
+            self._set_aside(path, error)
+            return None
+
+    def _read_message(self, path: Path) -> pb.SpoolEntry | None:
+        """Under the lock."""
+        try:
+            message = pb.SpoolEntry.FromString(disk.read_framed(path, MAGIC))
+            if self._path(_source(message)) != path:
                 raise ValueError("it is not of the source that its name says")
         except FileNotFoundError:
             return None
-        except (ValueError, DecodeError, InvalidRecord) as error:
+        except (ValueError, DecodeError) as error:
             self._set_aside(path, error)
             return None
         except OSError as error:
             raise self._cannot("read", path, error) from error
-        return entry
+        return message
 
     def _set_aside(self, path: Path, why: Exception) -> None:
         aside = path.with_suffix(DAMAGED)
@@ -265,6 +274,10 @@ def _to_bytes(entry: Entry) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
-def _of_bytes(content: bytes) -> Entry:
-    message = pb.SpoolEntry.FromString(content)
+def _source(message: pb.SpoolEntry) -> Source:
+    source = message.observation.source
+    return Source(source.node, source.boot_id, source.cgroup_id, source.epoch)
+
+
+def _of_message(message: pb.SpoolEntry) -> Entry:
     return Entry(from_observation(message.observation), tuple(message.recordings), tuple(message.captures))

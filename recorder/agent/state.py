@@ -60,8 +60,9 @@ class TargetState:
 
     late: tasks were in it before its recording began. base: the global ledger as it was
     then. recordings, captures: ids. denials: they were asked for; denials_late: after it
-    had begun; denials_missed: how many were lost of nobody knows whom when it began. accesses: they
-    were asked for.
+    had begun; denials_missed: how many were lost of nobody knows whom when it began. accesses,
+    accesses_late, accesses_missed: the same for accesses; access_unwatched: nobody had asked for them, and
+    they were given back.
     """
 
     target: Target
@@ -75,15 +76,22 @@ class TargetState:
     denials_late: bool = False
     denials_missed: int = 0
     accesses: bool = False
+    accesses_late: bool = False
+    accesses_missed: int = 0
+    access_unwatched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that is kept. Messages are not to be changed."""
+    """All that is kept. Messages are not to be changed.
+
+    accesses_since_ns: from when on they are seen, of CLOCK_BOOTTIME; 0: they are not.
+    """
 
     captures: tuple[CaptureState, ...] = ()
     plan: Plan | None = None
     targets: tuple[TargetState, ...] = ()
+    accesses_since_ns: int = 0
 
 
 class Found(StrEnum):
@@ -180,6 +188,7 @@ def _to_message(state: State, boot_id: str) -> pb.State:
             for each in state.captures
         ],
         targets=[_to_target(each) for each in state.targets],
+        accesses_since_ns=state.accesses_since_ns,
     )
 
 
@@ -200,6 +209,9 @@ def _to_target(each: TargetState) -> pb.TargetState:
         denials_late=each.denials_late,
         denials_missed=each.denials_missed,
         accesses=each.accesses,
+        accesses_late=each.accesses_late,
+        accesses_missed=each.accesses_missed,
+        access_unwatched=each.access_unwatched,
     )
 
 
@@ -217,6 +229,7 @@ def _of_message(message: pb.State) -> State:
         ),
         plan=message.plan if message.HasField("plan") else None,
         targets=tuple(_of_target(each) for each in message.targets),
+        accesses_since_ns=message.accesses_since_ns,
     )
 
 
@@ -252,4 +265,7 @@ def _of_target(message: pb.TargetState) -> TargetState:
         denials_late=message.denials_late,
         denials_missed=message.denials_missed,
         accesses=message.accesses,
+        accesses_late=message.accesses_late,
+        accesses_missed=message.accesses_missed,
+        access_unwatched=message.access_unwatched,
     )

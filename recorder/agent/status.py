@@ -124,6 +124,7 @@ class Status:
             if bpf_statistics()
             else (),
             denials=self._tracker.denied(),
+            accesses=self._tracker.accessed(),
         )
 
     def _ledger(self) -> Ledger:

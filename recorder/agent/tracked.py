@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from recorder.agent.access_log import AccessLog
 from recorder.agent.sights import Sights
 from recorder.containers.container import Container, Manager
 from recorder.containers.place import Place
@@ -105,7 +106,9 @@ class Tracked:
     late: tasks were in it before its recording began; base: the ledger of the kernel side as a
     whole at its begin; identified: it is known whose it is, or that nobody knows; denials:
     somebody asked for what is denied to it; denials_late: after it had begun; denials_missed: how
-    many were lost of nobody knows whom when it began; accesses: somebody asked for what it uses.
+    many were lost of nobody knows whom when it began; accesses, accesses_late, accesses_missed: the same
+    for what it uses; access_log: that, while somebody asks; access_unwatched: the kernel side does not
+    see it, since nobody had asked.
     """
 
     target: Target
@@ -126,6 +129,10 @@ class Tracked:
     denials_late: bool = False
     denials_missed: int = 0
     accesses: bool = False
+    accesses_late: bool = False
+    accesses_missed: int = 0
+    access_log: AccessLog | None = None
+    access_unwatched: bool = False
 
     @property
     def key(self) -> tuple[int, int]:

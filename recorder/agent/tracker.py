@@ -15,6 +15,7 @@ from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recorder.agent.accesses import AccessReader, Used
 from recorder.agent.beginning import begin
 from recorder.agent.budget import Use
 from recorder.agent.denial_counts import DenialCounts
@@ -25,6 +26,7 @@ from recorder.agent.roots import MODES, Roots
 from recorder.agent.spool import Entry, Spool
 from recorder.agent.state import TargetState
 from recorder.agent.tracked import Asker, Subject, Tracked
+from recorder.agent.tracked_accesses import TrackedAccesses
 from recorder.containers.cgroup import Cgroup
 from recorder.containers.container import Container
 from recorder.containers.index import ContainerIndex
@@ -81,6 +83,7 @@ class Tracker:
         mount: Path,
         namespaces: tuple[str, ...] = ("default",),
         denials: Denials | None = None,
+        accesses: AccessReader | None = None,
     ) -> None:
         self._backend = backend
         self._index = index
@@ -91,6 +94,8 @@ class Tracker:
         self._namespaces = namespaces
         self._denials = denials or Denials(None)
         self._denial_counts = DenialCounts()
+        self._reader = accesses or AccessReader(None)
+        self._accesses = TrackedAccesses(self._reader, self.tracked, self._tell)
         self._denying = asyncio.Lock()
         self._looking: bool | None = None  # for denials; None: nobody knows what the last agent left
         self._looking_since = 0  # CLOCK_BOOTTIME in ns
@@ -151,11 +156,15 @@ class Tracker:
         watched, refused = use["roots"]
         use["roots"] = watched, refused + self._roots.refused
         use["denials"] = self._denials.use()
-        return use
+        return {**use, **self._reader.use()}
 
     def runs(self) -> Mapping[str, tuple[int, int]]:
         """As Backend.runs."""
-        return self._backend.runs()
+        return {**self._backend.runs(), **self._reader.runs()}
+
+    def accessed(self) -> list[Row]:
+        """How many different accesses were seen so far, by kind."""
+        return self._accesses.rows()
 
     def denied(self) -> list[Row]:
         """How often something was denied so far, by namespace, kind and class."""
@@ -165,14 +174,16 @@ class Tracker:
         return self._denial_counts.rows()
 
     def observation(self, tracked: Tracked) -> Observation:
-        """What was seen of a slot so far."""
+        """What was seen of a slot so far, but for its accesses: those are in its log."""
         if tracked.observation is None:
-            tracked.observation = self._observe(tracked, self._backend.read(tracked.target))
+            reading = self._backend.read(tracked.target)
+            tracked.observation = self._observe(tracked, reading, self._accesses.so_far(tracked))
         return tracked.observation
 
     async def last_observation(self, tracked: Tracked) -> Observation:
         """What was seen of a slot in all, for an asker that ends while it goes on."""
-        return self._observe(tracked, await self._read_last(tracked), ended=True)
+        reading = await self._read_last(tracked)
+        return self._observe(tracked, reading, await self._accesses.last(tracked), ended=True)
 
     async def _read_last(self, tracked: Tracked) -> Reading:
         # it waits some milliseconds for runs that are under way
@@ -209,9 +220,17 @@ class Tracker:
                         denials_late=each.denials_late,
                         denials_missed=each.denials_missed,
                         accesses=each.accesses,
+                        accesses_late=each.accesses_late,
+                        accesses_missed=each.accesses_missed,
+                        access_unwatched=each.access_unwatched,
                     )
                 )
         return tuple(states)
+
+    @property
+    def accesses_since_ns(self) -> int:
+        """From when on accesses are seen, of CLOCK_BOOTTIME; 0: they are not."""
+        return self._accesses.since_ns if self._reader.attached else 0
 
     # --- who wants what
 
@@ -229,6 +248,7 @@ class Tracker:
         """It is there from now on, of nothing yet: what it wants to be looked for is. Raises BpfError."""
         self._askers.add(asker)
         await self._look_for_denials()
+        await self._look_for_accesses()
 
     def leave(self, asker: Asker) -> None:
         """No more; slots that nobody else asked for are given back."""
@@ -239,6 +259,8 @@ class Tracker:
         self._disarm_if_idle()
         if asker.denials:
             self._start(self._look_for_denials())
+        if asker.accesses:
+            self._start(self._look_for_accesses())
         self._wake.set()
 
     async def _look_for_denials(self) -> None:
@@ -257,6 +279,11 @@ class Tracker:
                 self._denials.roots(self._roots.containers)
                 for each in self.tracked():
                     self._denials.begin(each.target.cgroup_id)
+
+    async def _look_for_accesses(self) -> None:
+        """While somebody asks for them."""
+        wanted = any(each.accesses for each in self._askers)
+        await self._accesses.look(wanted, restoring=self._restoring)
 
     def _disarm_if_idle(self) -> None:
         if not any(each.open for each in self._askers):
@@ -309,18 +336,24 @@ class Tracker:
         """From the first asker that wants them on."""
         if tracked.denials or not asker.wants_denials(tracked.subject):
             return
-        began = tracked.reading.epoch if tracked.reading else self._backend.read(tracked.target).epoch
         tracked.denials = True
-        tracked.denials_late = not self._looking or began < self._looking_since
+        tracked.denials_late = not self._looking or self._begun(tracked) < self._looking_since
         tracked.changed()
         for each in tracked.askers:
             each.touched(tracked)
 
     def _want_accesses(self, tracked: Tracked, asker: Asker) -> None:
         """From the first asker that wants them on."""
-        if not tracked.accesses and asker.wants_accesses(tracked.subject):
-            tracked.accesses = True
-            tracked.changed()
+        if tracked.accesses or not asker.wants_accesses(tracked.subject):
+            return
+        self._accesses.want(tracked, self._begun(tracked))
+        self._wake.set()
+        for each in tracked.askers:
+            each.touched(tracked)
+
+    def _begun(self, tracked: Tracked) -> int:
+        reading = tracked.reading or self._backend.read(tracked.target)
+        return reading.epoch
 
     def _meet(self, identity: int) -> Tracked | None:
         """The slot that the kernel side made for a cgroup, if the event of that was not read yet."""
@@ -393,9 +426,10 @@ class Tracker:
 
     # --- slots
 
-    def adopt(self, states: Iterable[TargetState]) -> None:
+    def adopt(self, states: Iterable[TargetState], accesses_since_ns: int = 0) -> None:
         """Slots that another agent left: with what it knew of them, as far as it said."""
         self._restoring = True
+        self._accesses.adopt(accesses_since_ns)
         known = {(each.target.slot, each.target.generation): each for each in states}
         everything = self._backend.ledger()
         for target in self._backend.targets():
@@ -405,8 +439,8 @@ class Tracker:
                 tracked.late = tracked.late or state.late
                 tracked.denials, tracked.denials_late = state.denials, state.denials_late
                 tracked.denials_missed = state.denials_missed
-                tracked.accesses = state.accesses
                 self._recall(tracked, state)
+                self._accesses.recall(tracked, state)
             self._enter(tracked)
             if state is None and everything.counts:
                 _LOG.info("slot %d of cgroup %d: nothing is known of its begin", *tracked.key)
@@ -414,7 +448,9 @@ class Tracker:
     def restored(self) -> None:
         """All askers of the last agent are there again: what has ended is handed on, the rest given back."""
         self._restoring = False
-        self._start(self._look_for_denials())  # also: no more, if nobody goes on with it
+        # also: no more, if nobody goes on with it
+        self._start(self._look_for_denials())
+        self._start(self._look_for_accesses())
         for each in self.tracked():
             self._match(each)
             self._settle(each)
@@ -463,6 +499,7 @@ class Tracker:
         if self._looking:
             tracked.denials_missed = self._denials.missed()
             self._denials.begin(tracked.target.cgroup_id)
+        self._accesses.enter(tracked)
         if tracked.identified:
             self._match(tracked)
         else:
@@ -568,6 +605,7 @@ class Tracker:
                 await self._arm()
             self._read_dirty()
             await self._read_denials(sweep=ticks % SWEEP == 0)
+            await self._read_accesses(sweep=ticks % SWEEP == 0)
 
     async def _read_denials(self, *, sweep: bool) -> None:
         for identity in self._denials.changed():
@@ -580,6 +618,13 @@ class Tracker:
             # what began a moment ago may be of a container whose begin was not read yet
             before = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - STRAY
             await asyncio.to_thread(self._denials.sweep, frozenset(self._by_cgroup), before)
+
+    async def _read_accesses(self, *, sweep: bool) -> None:
+        for tracked in await self._accesses.read(sweep=sweep):
+            if not tracked.leaving:
+                tracked.changed()
+                for asker in tracked.askers:
+                    asker.touched(tracked)
 
     async def _follow_index(self) -> None:
         while True:
@@ -649,12 +694,13 @@ class Tracker:
                 for asker in tracked.askers:
                     asker.touched(tracked)
 
-    def _observe(self, tracked: Tracked, reading: Reading, *, ended: bool = False) -> Observation:
+    def _observe(
+        self, tracked: Tracked, reading: Reading, used: Used | None, *, ended: bool = False
+    ) -> Observation:
         causes = {
             "attached_late": int(tracked.late or reading.late),
             "identity_unknown": int(tracked.identified and tracked.unknown),
             "denials_late": int(tracked.denials and tracked.denials_late),
-            "accesses_unwatched": int(tracked.accesses),
         }
         container = tracked.subject.container
         return observe(
@@ -671,6 +717,7 @@ class Tracker:
             denied=self._denials.of(tracked.target.cgroup_id, tracked.denials_missed)
             if tracked.denials
             else None,
+            used=used,
         )
 
     # --- ends
@@ -699,6 +746,7 @@ class Tracker:
         leaving = [each for each in leaving if self._tracked.get(each.key) is each]
         if self._denials.attached:
             await asyncio.to_thread(self._denials.drop, [each.target.cgroup_id for each in leaving])
+        await self._accesses.drop(leaving)
         owed = [each for each in leaving if each.askers]
         readings = dict(zip(owed, await asyncio.gather(*map(self._read_last, owed)), strict=True))
         # events that came since it was last looked at: times of its last first sights
@@ -706,12 +754,14 @@ class Tracker:
         for tracked in leaving:
             if tracked in readings and tracked.askers:
                 tracked.reading = readings[tracked]
-                observation = self._observe(tracked, tracked.reading, ended=True)
+                used = await self._accesses.last(tracked)
+                observation = self._observe(tracked, tracked.reading, used, ended=True)
                 self._denial_counts.take(tracked.key, observation)
                 if not await self._store(tracked, observation):
                     continue
                 for asker in list(tracked.askers):
                     asker.ended(tracked, observation)
+            await self._accesses.release([tracked])
             self._backend.release(tracked.target)
             self._denials.release(tracked.target.cgroup_id)
             self._forget(tracked)

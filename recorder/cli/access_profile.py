@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ACCESS_FORMATS = ("apparmor", "apparmor-text", "selinux", "cil")
 """The formats for what was accessed or denied: objects, AppArmor's own text, and SELinux's."""
 
+_SELINUX_LOSSES = ("accesses_full", "accesses_missed", "domain_enforcing")
+"""Of a profile that is made of denials, where the record may be complete."""
+
 
 def thresholds_of(given: Iterable[str]) -> Thresholds:
     """The thresholds of `--threshold FOLDER=N`, over those that hold else. Raises UsageError."""
@@ -83,9 +86,9 @@ def _selinux(record: Record, name: str, options: argparse.Namespace) -> str:
         text = to_cil(rules, name, about=provenance_annotations(record, rules.ledger))
     else:
         text = to_yaml(build(rules, record, name))
-    if rules.enforced:
-        cause = CAUSES["domain_enforcing"]
-        _warn([f"lossy: {cause.name} {rules.enforced}: {cause.meaning}; {cause.remedy}"])
+    for cause in map(CAUSES.__getitem__, _SELINUX_LOSSES):
+        if count := rules.ledger.counts.get(cause.name):
+            _warn([f"lossy: {cause.name} {count}: {cause.meaning}; {cause.remedy}"])
     _warn((*needs_a_human(rules), *rules.left_out))
     return text
 

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     if options.remove_spool and not options.remove:
         raise UsageError("--remove-spool goes with --remove")
     settings = SOURCES.load(options)
-    budget = Budget(settings.memory, settings.denials)
+    budget = Budget(settings.memory, settings.denials, settings.accesses)
     budget.check()
     if options.check:
         print(budget.explain())

@@ -61,7 +61,7 @@ def lines_of(status: pb.GetStatusResponse) -> Iterator[str]:
     yield f"attached: {'yes' if status.attached else 'no, nothing is recorded'}"
     yield f"records: {', '.join(map(_kind, status.kinds)) or '-'}"
     for each in status.problems:
-        yield f"records no {_kind(each.kind)}: {escape(each.problem.partition(chr(10))[0])}"
+        yield f"problem, {_kind(each.kind)}: {escape(each.problem.partition(chr(10))[0])}"
     yield f"security modules: {', '.join(map(_module, status.modules)) or '-'}"
     plan = status.plan
     yield f"plan: {plan.recordings} recordings, revision {escape(plan.revision) or '-'}"

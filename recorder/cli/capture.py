@@ -12,10 +12,12 @@ from recorder.cli.each import base_of, check_each, emit_each
 from recorder.cli.escape import escape
 from recorder.cli.output import STDOUT
 from recorder.cli.result import add_options, check_options, emit
+from recorder.cli.seconds import check_seconds
 from recorder.cli.selection import Selection, add_selection, selection
 from recorder.cli.signals import Ending
 from recorder.cli.status import DONE
 from recorder.model.errors import Incomplete, RecorderError, UsageError
+from recorder.model.kind import Kind
 from recorder.profiles.base import resolve_base
 from recorder.profiles.label import dns_label
 
@@ -91,11 +93,9 @@ def _check(options: argparse.Namespace) -> Selection:
         if options.output != STDOUT or options.name is not None:
             raise UsageError("--each names its files by itself: not together with -o or --name")
         check_each(options.each)
-    for option in ("duration", "reconnect_for"):
-        seconds = getattr(options, option)
-        if seconds is not None and not 0 < seconds < 1e9:
-            name = option.replace("_", "-")
-            raise UsageError(f"--{name}: {seconds} is not a number of seconds above 0")
+    if Kind.ACCESSES in (options.kinds or ()) and chosen.by == "pid":
+        raise UsageError("--pid is not for --kind accesses: they are seen by cgroup alone")
+    check_seconds(options, "duration", "reconnect_for")
     resolve_base(options.base)
     return chosen
 
@@ -191,6 +191,7 @@ def _request(options: argparse.Namespace, chosen: Selection) -> pb.CaptureReques
     from recorder.rpc.v1 import agent_pb2 as pb
 
     request = capture_request(options.agent, chosen, duration=options.duration, rate=SNAPSHOTS_PER_SECOND)
-    request.kinds.append(pb.KIND_DENIALS if denials(options) else pb.KIND_SYSCALLS)
+    also = {pb.KIND_DENIALS: denials(options), pb.KIND_ACCESSES: Kind.ACCESSES in (options.kinds or ())}
+    request.kinds.extend([pb.KIND_SYSCALLS, *(kind for kind, wanted in also.items() if wanted)])
     request.phases = options.phases
     return request

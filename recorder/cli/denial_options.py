@@ -17,28 +17,25 @@ SOURCES = ("auto", "lsm", "audit-log-end", "netlink")
 """As recorder.kernel.denial_sources has them."""
 
 
-def add_kind(parser: argparse.ArgumentParser, *, accesses: bool = False) -> None:
-    """Declares --kind; accesses: whether they can be recorded by this command."""
-    help_of_accesses = (
-        ". accesses: the calls, and beside them the files, sockets, signals, mounts and capabilities that "
-        "are used, for -f apparmor and apparmor-text"
-    )
+def add_kind(parser: argparse.ArgumentParser) -> None:
+    """Declares --kind."""
     parser.add_argument(
         "--kind",
-        choices=tuple(kind for kind in Kind if accesses or kind != Kind.ACCESSES),
+        choices=tuple(Kind),
         type=Kind,
         action="append",
         dest="kinds",
         metavar="KIND",
         help="what is recorded; may be repeated. syscalls (default): the calls that are made. denials: these "
-        "too, and beside them what a seccomp filter, AppArmor or SELinux denied, which enters no profile"
-        + (help_of_accesses if accesses else ""),
+        "too, and beside them what a seccomp filter, AppArmor or SELinux denied, which enters no profile of "
+        "calls. accesses: the calls, and beside them the files, sockets, signals, mounts and capabilities "
+        "that are used, for -f apparmor and apparmor-text",
     )
 
 
 def add_denial_options(parser: argparse.ArgumentParser) -> None:
     """Declares --kind, --denials-source and --raw-paths."""
-    add_kind(parser, accesses=True)
+    add_kind(parser)
     parser.add_argument(
         "--denials-source",
         choices=SOURCES,

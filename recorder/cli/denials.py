@@ -7,10 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from recorder.cli.agent_options import add_agent_options
+from recorder.cli.seconds import check_seconds
 from recorder.cli.selection import add_selection, selection
 from recorder.cli.signals import Ending
 from recorder.cli.status import DONE
-from recorder.model.errors import Interrupted, RecorderError, UsageError
+from recorder.model.errors import Interrupted, RecorderError
 
 if TYPE_CHECKING:
     from recorder.cli.arguments import Commands
@@ -63,10 +64,7 @@ def run(options: argparse.Namespace) -> int:
     import asyncio
 
     chosen = selection(options)
-    for option in ("duration", "reconnect_for"):
-        seconds = getattr(options, option)
-        if seconds is not None and not 0 < seconds < 1e9:
-            raise UsageError(f"--{option.replace('_', '-')}: {seconds} is not a number of seconds above 0")
+    check_seconds(options, "duration", "reconnect_for")
     with Ending() as ending:
         asyncio.run(_show(options, chosen, ending))
     return DONE

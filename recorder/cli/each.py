@@ -17,7 +17,16 @@ from recorder.profiles.label import dns_label
 if TYPE_CHECKING:
     from recorder.model.record import Identity, Observation
 
-SUFFIXES: Mapping[str, str] = {"seccomp": ".yaml", "oci": ".json", "record": ".json", "names": ".txt"}
+SUFFIXES: Mapping[str, str] = {
+    "seccomp": ".yaml",
+    "oci": ".json",
+    "record": ".json",
+    "names": ".txt",
+    "apparmor": ".yaml",
+    "apparmor-text": ".apparmor",
+    "selinux": ".yaml",
+    "cil": ".cil",
+}
 
 
 def check_each(folder: str) -> None:
@@ -40,7 +49,7 @@ def emit_each(record: Record, options: argparse.Namespace) -> None:
     for name, part in by_container(record).items():
         path = Path(options.each) / f"{name}{SUFFIXES[options.format]}"
         try:
-            where = argparse.Namespace(format=options.format, output=str(path))
+            where = argparse.Namespace(**{**vars(options), "output": str(path)})
             emit(part, where, name, base_of(part, options.base))
         except RecorderError as error:
             failure = failure or error

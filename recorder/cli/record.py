@@ -18,6 +18,7 @@ from recorder.cli.process_recording import record_process
 from recorder.cli.record_selection import add_selected, record_selected, selected
 from recorder.cli.recording import Recording
 from recorder.cli.result import add_options, check_options, emit
+from recorder.cli.seconds import check_seconds
 from recorder.cli.signals import FORWARDED, Mask, blocked
 from recorder.cli.status import DONE, record_status, say_failure
 from recorder.cli.summary import LiveLine
@@ -123,8 +124,7 @@ def _check(options: argparse.Namespace) -> _Request:
             + ("one of them alone" if given else "one of them; see: recorder record --help")
         )
     check_options(options)
-    if options.duration is not None and not 0 < options.duration < 1e9:
-        raise UsageError(f"--duration: {options.duration} is not a number of seconds above 0")
+    check_seconds(options, "duration")
     for option, given in (("--user", options.user), ("--kill-on-exit", options.kill_on_exit)):
         if given and not command:
             raise UsageError(f"{option} is for a COMMAND; with --cgroup or --pid nothing is started")

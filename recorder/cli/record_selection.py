@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from recorder.cli.denial_options import accesses, denials, module_denials
+from recorder.cli.seconds import check_seconds
 from recorder.cli.selection import OPTIONS, Selection, add_selection, selection
 from recorder.model.errors import (
     ContainerNotFound,
@@ -81,8 +82,7 @@ def _check(options: argparse.Namespace, chosen: Selection) -> Selection:
     from recorder.profiles.base import resolve_base
 
     check_options(options)
-    if options.duration is not None and not 0 < options.duration < 1e9:
-        raise UsageError(f"--duration: {options.duration} is not a number of seconds above 0")
+    check_seconds(options, "duration")
     if denials(options) and options.loader == "bcc":
         raise UsageError("--loader bcc is not for --kind denials: denied calls are found by libbpf alone")
     accesses(options)

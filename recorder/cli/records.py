@@ -37,7 +37,15 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="of each call which containers made it, and who first, and when; and what was denied",
+        help="of each call which containers made it, and who first, and when; and what was denied; of what"
+        " was accessed the rules, with how many records used each, and what each pattern stands for",
+    )
+    parser.add_argument(
+        "-f",
+        "--format",
+        metavar="FORMAT",
+        help="a profile of what was accessed instead: apparmor-text, whole, as apparmor_parser loads it, or"
+        " apparmor, the object; or of what SELinux denied: cil, whole, or selinux, the object",
     )
     parser.add_argument(
         "--json",
@@ -54,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--watch shows changes of the table, and --explain what is now: give one of them")
     if options.json and options.explain:
         raise UsageError("--json has all that --explain shows: give one of them")
+    if options.format is not None:
+        _check_format(options)
     import asyncio
 
     if not options.watch:
@@ -64,12 +74,28 @@ def run(options: argparse.Namespace) -> int:
         return asyncio.run(_records(options, ending))
 
 
+def _check_format(options: argparse.Namespace) -> None:
+    from recorder.cli.records_profile import FORMATS
+
+    if options.format not in FORMATS:
+        raise UsageError(f"--format: there is no format {options.format!r}; one of {', '.join(FORMATS)}")
+    for name in ("watch", "explain", "json"):
+        if getattr(options, name):
+            raise UsageError(f"--{name} and --format: give one of them")
+    if not options.name:
+        raise UsageError("--format needs the NAME of a recording")
+
+
 async def _records(options: argparse.Namespace, ending: Ending | None) -> int:
     from recorder.cli.collector_connection import CollectorConnection
     from recorder.rpc.v1 import collector_pb2 as pb
 
     connection = CollectorConnection(options)
-    asked = pb.RecordsFilter(namespace=options.namespace or "", recording=options.name or "")
+    asked = pb.RecordsFilter(
+        namespace=options.namespace or "",
+        recording=options.name or "",
+        accesses=bool(options.json or options.explain or options.format),
+    )
     try:
         if ending:
             return await _until(ending, _watch(connection, asked, options))
@@ -105,7 +131,11 @@ async def _get(connection: CollectorConnection, asked: pb.RecordsFilter, options
     if not found and options.name:
         print(f"recorder: {_missing(asked)}", file=sys.stderr)
         return ANSWER_IS_NO
-    if options.explain:
+    if options.format:
+        from recorder.cli.records_profile import profiles
+
+        print(profiles(seen.groups(), options.format), end="")
+    elif options.explain:
         _print_explained(seen)
     elif not options.json:
         _print_rows(seen)
@@ -127,7 +157,7 @@ def _print_rows(seen: SeenRecords) -> None:
 
 
 def _print_explained(seen: SeenRecords) -> None:
-    from recorder.cli import records_denied
+    from recorder.cli import records_accessed, records_denied
     from recorder.cli.columns import print_table
     from recorder.cli.records_explain import HEAD, rows, title
 
@@ -142,6 +172,12 @@ def _print_explained(seen: SeenRecords) -> None:
         if denied:
             print("denied by AppArmor or SELinux, most frequent first:")
             print_table(records_denied.HEAD, denied)
+        rules = records_accessed.rules_of(group)
+        if rules:
+            print("accessed, as rules of a profile:")
+            print_table(records_accessed.HEAD, list(records_accessed.rows(rules)))
+            for line in records_accessed.patterns(rules):
+                print(f"pattern: {line}")
 
 
 async def _watch(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from recorder.model.accesses import Accesses, AccessKey, Seen
 from recorder.model.record import Observation, Record
 from recorder.model.wire import from_observation
 from recorder.rpc.v1 import collector_pb2 as pb
@@ -14,12 +15,13 @@ _COUNTED = pb.CONFIRMATION_CONFIRMED
 
 @dataclass(frozen=True, slots=True)
 class SeenContainer:
-    """One container's record, and what the collector says of it."""
+    """One container's record, and what the collector says of it. accesses: how many it has seen."""
 
     observation: Observation
     confirmation: pb.Confirmation
     reason: str
     not_recorded: str
+    accesses: int = 0
 
     @property
     def counts(self) -> bool:
@@ -57,6 +59,7 @@ class SeenRecords:
     def __init__(self) -> None:
         self._recordings: dict[str, pb.RecordingSummary] = {}
         self._containers: dict[str, dict[int, SeenContainer]] = {}
+        self._more: dict[tuple[str, int], list[Observation]] = {}
 
     def take(self, message: pb.GetRecordsResponse | pb.WatchRecordsResponse) -> str:
         """Keep what it says; of which recording it says something, else empty. InvalidRecord for nonsense."""
@@ -65,14 +68,21 @@ class SeenRecords:
             return message.recording.id
         if message.HasField("container"):
             said = message.container
-            seen = SeenContainer(
-                from_observation(said.observation), said.confirmation, said.reason, said.not_recorded
+            containers = self._containers.setdefault(said.recording_id, {})
+            observation = from_observation(said.observation)
+            if said.more:
+                # joined where they are asked for: each join sorts all that there is
+                self._more.setdefault((said.recording_id, said.id), []).append(observation)
+                return ""
+            self._more.pop((said.recording_id, said.id), None)
+            containers[said.id] = SeenContainer(
+                observation, said.confirmation, said.reason, said.not_recorded, said.accesses
             )
-            self._containers.setdefault(said.recording_id, {})[said.id] = seen
             return said.recording_id
         if isinstance(message, pb.WatchRecordsResponse) and message.HasField("gone"):
             self._recordings.pop(message.gone.id, None)
             self._containers.pop(message.gone.id, None)
+            self._more = {key: more for key, more in self._more.items() if key[0] != message.gone.id}
         return ""
 
     def groups(self) -> list[Group]:
@@ -86,7 +96,18 @@ class SeenRecords:
         if summary is None:
             return
         by_name: dict[str, list[SeenContainer]] = {}
-        for _, each in sorted(self._containers.get(recording_id, {}).items()):
+        for number, seen in sorted(self._containers.get(recording_id, {}).items()):
+            each = self._with_accesses(seen, self._more.get((recording_id, number), ()))
             by_name.setdefault(each.observation.identity.name, []).append(each)
         for name in sorted(by_name) or [""]:
             yield Group(summary, name, tuple(by_name.get(name, ())))
+
+    @staticmethod
+    def _with_accesses(seen: SeenContainer, more: Sequence[Observation]) -> SeenContainer:
+        if not more:
+            return seen
+        entries: dict[AccessKey, Seen] = {}
+        for each in more:
+            entries.update(each.accesses.entries)
+        cut_at = seen.observation.accesses.cut_at
+        return replace(seen, observation=replace(seen.observation, accesses=Accesses(entries, cut_at)))

@@ -10,7 +10,10 @@ from recorder.cli.records_seen import Group
 from recorder.model.record import Outcome, Phase
 from recorder.rpc.v1 import collector_pb2 as pb
 
-HEAD = ("RECORDING", "CONTAINER", "RECORDS", "RUNNING", "CALLS", "DENIED", "VERDICT", "RESULTS", "NOTES")
+HEAD = (
+    *("RECORDING", "CONTAINER", "RECORDS", "RUNNING", "CALLS", "ACCESSES"),
+    *("DENIED", "VERDICT", "RESULTS", "NOTES"),
+)
 
 _WHY: Mapping[int, str] = {
     pb.CONFIRMATION_UNASKED: "not confirmed yet",
@@ -31,6 +34,7 @@ def row(group: Group) -> tuple[str, ...]:
         str(len(counted)),
         str(sum(not each.ended for each in counted)),
         str(sum(map(len, record.calls(Phase.WORKLOAD).values()))),
+        str(_accesses(group)),
         str(_denied(group)),
         escape(str(record.verdict)) if counted else "",
         _results(group),
@@ -41,6 +45,11 @@ def row(group: Group) -> tuple[str, ...]:
 def recording_name(recording: pb.RecordingSummary) -> str:
     """Like `namespace/name`; the name alone outside of Kubernetes."""
     return "/".join(escape(part) for part in (recording.namespace, recording.name) if part)
+
+
+def _accesses(group: Group) -> int:
+    """Of the container that has most: that which others have as well is not told here."""
+    return max((each.accesses for each in group.containers if each.counts), default=0)
 
 
 def _denied(group: Group) -> int:

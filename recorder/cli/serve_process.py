@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """Returns the exit status."""
     say_to_stderr("recorder serve")
     agent, collector = settings_of(options)
-    budget = Budget(agent.memory, agent.denials)
+    budget = Budget(agent.memory, agent.denials, agent.accesses)
     budget.check()
     if options.check:
         print(budget.explain())

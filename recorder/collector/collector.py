@@ -100,7 +100,12 @@ class Collector:
 
     async def _start(self) -> None:
         store = self.settings.store
-        bounds = StoreBounds(bytes=store.size, sightings=store.sightings, node_sightings=store.node_sightings)
+        bounds = StoreBounds(
+            bytes=store.size,
+            sightings=store.sightings,
+            node_sightings=store.node_sightings,
+            node_accesses=store.node_accesses,
+        )
         self._store = await AsyncStore.open(store.path, bounds, set_aside=store.set_aside_damaged)
         parts = self._parts = _Parts(self.settings, self._store, self._platform, self._authority)
         self._begin_identity(parts.service)
@@ -321,6 +326,7 @@ class _Parts:
             changed=self._records_changed,
             store_full=lambda: self.service.figures.full,
             left_out=self.service.why_left_out,
+            abilities=self.service.abilities,
         )
 
     def recordings_changed(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from recorder.collector.agents.node_abilities import UNKNOWN, NodeAbilities
+
 __all__ = ["ConnectedAgent", "ServiceFigures"]
 
 
@@ -20,6 +22,7 @@ class ConnectedAgent:
     loader: str
     runtimes: tuple[str, ...]
     local: bool = False
+    abilities: NodeAbilities = UNKNOWN
 
 
 @dataclass(slots=True)

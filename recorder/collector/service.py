@@ -21,6 +21,7 @@ import grpc.aio
 
 from recorder.collector.agents.connection import Connection, ConnectionBounds, first_message
 from recorder.collector.agents.ingest import Ingest, IngestBounds, IngestStore
+from recorder.collector.agents.node_abilities import NodeAbilities, abilities_of
 from recorder.collector.agents.node_names import DEFAULT_PATTERNS, NodeNames
 from recorder.collector.agents.plan import PlanBounds, Planned, planned
 from recorder.collector.figures import ConnectedAgent, ServiceFigures
@@ -190,6 +191,11 @@ class CollectorService(collector_pb2_grpc.CollectorServicer):
     def nodes(self) -> Collection[str]:
         """Theirs, unsorted; it changes as they come and go."""
         return self._connections.keys()
+
+    def abilities(self, node: str) -> NodeAbilities | None:
+        """What a node can record; None: its agent is not here."""
+        connection = self._connections.get(node)
+        return connection.agent.abilities if connection else None
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -375,4 +381,6 @@ def _agent(hello: pb.Hello, peer: Peer, node: str) -> ConnectedAgent:
     for text in (*words.values(), *runtimes):
         if not _WORD.fullmatch(text):
             raise InvalidRequest(f"hello has {shown(text)}; expected are at most 256 characters of ASCII")
-    return ConnectedAgent(hello.node, **words, runtimes=runtimes, local=peer.local)
+    return ConnectedAgent(
+        hello.node, **words, runtimes=runtimes, local=peer.local, abilities=abilities_of(hello)
+    )

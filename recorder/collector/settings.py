@@ -164,6 +164,11 @@ class StoreSettings:
         "bound: containers whose record is held by itself, running ones included",
     )
     node_sightings: int = setting(Whole(1, 100_000_000), 10_000, "bound: the same of one node")
+    node_accesses: int = setting(
+        Size(MIB, 1024 * GIB),
+        256 * MIB,
+        "bound: bytes of what the containers of one node accessed; what is more is missing, and said to be",
+    )
     set_aside_damaged: bool = setting(
         Switch(),
         False,

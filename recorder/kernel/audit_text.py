@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import re
 import resource
-import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from recorder.kernel import denials_names as names
 from recorder.kernel.denials_layout import Entry
 from recorder.model.denial import AppArmorDenial, SelinuxDenial, Text, Verdict
+from recorder.model.kernel_names import SIGNALS
 
 AUDIT_AVC = 1400
 
@@ -48,7 +48,7 @@ _LETTERS = {
 }
 # aa_class_names (security/apparmor/audit.c) where they are other words than those of entries
 _CLASSES = {"cap": "capability", "lsm": "display_lsm", "X": "x", "unknown": ""}
-_SIGNALS = {"exists": 0, **{each.name[3:].lower(): each.value for each in signal.Signals}}
+_SIGNALS = {name: number for number, name in enumerate(SIGNALS)}
 _SHORT = 32  # the least room that a text has in an entry
 _MOUNTS = frozenset(["mount", "umount", "pivotroot"])
 
@@ -155,7 +155,7 @@ def _class(fields: Mapping[str, bytes]) -> str:
 def _signal(fields: Mapping[str, bytes]) -> int | None:
     word = _word(fields, "signal")
     if word.startswith("rtmin+"):
-        return signal.SIGRTMIN - 2 + int(word[6:])  # the kernel's first is 32, libc keeps two
+        return len(SIGNALS) + int(word[6:])
     return _SIGNALS.get(word)
 
 

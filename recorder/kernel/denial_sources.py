@@ -10,7 +10,7 @@ from pathlib import Path
 from recorder.kernel.denial_source import DenialSource, Flush, nothing_to_flush
 from recorder.kernel.denials_layout import Module
 from recorder.kernel.denials_spec import ACTIVE_MODULES, DenialBounds, active_module, denials_spec
-from recorder.kernel.selinux_cache import flush_where_permissive
+from recorder.kernel.selinux_cache import flush_if_possible
 from recorder.model.errors import (
     BpfLoadError,
     MissingLibrary,
@@ -82,7 +82,7 @@ def open_denials(
 ) -> OpenedDenials:
     """The named source, or the first of auto's that this kernel has.
 
-    flush_selinux: in permissive mode, empty SELinux's cache whenever a cgroup begins to be watched.
+    flush_selinux: empty SELinux's cache whenever a cgroup begins to be watched.
 
     Raises UsageError for another name, UnsupportedKernel where neither module is active, and what the source
     raises; for auto that of the last one.
@@ -93,7 +93,7 @@ def open_denials(
         )
     module = active_module(active_modules)
     name = module.name.removeprefix("MODULE_").lower()
-    flush = flush_where_permissive if flush_selinux and module == Module.MODULE_SELINUX else nothing_to_flush
+    flush = flush_if_possible if flush_selinux and module == Module.MODULE_SELINUX else nothing_to_flush
     if source != "auto":
         return OpenedDenials(openers[source](module, bounds, flush), name, "")
     refused: list[str] = []

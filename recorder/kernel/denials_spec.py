@@ -12,6 +12,7 @@ from pathlib import Path
 from recorder.kernel import denials_layout as layout
 from recorder.kernel.denials_layout import Module
 from recorder.kernel.preemption import programs_are_preemptible
+from recorder.kernel.security_modules import security_modules
 from recorder.kernel.spec import PAGE, object_path
 from recorder.model.errors import BpfLimit, UnsupportedKernel
 
@@ -72,10 +73,13 @@ def active_module(listed: Path = ACTIVE_MODULES) -> Module:
     try:
         names = listed.read_text().strip().split(",")
     except OSError as error:
-        raise UnsupportedKernel(
-            f"cannot read which security modules are active: {listed}: {error.strerror}; "
-            "mount securityfs: mount -t securityfs securityfs /sys/kernel/security"
-        ) from error
+        # In a container there is no securityfs, and other files say it of these two.
+        names = [each.name for each in security_modules()] if listed == ACTIVE_MODULES else []
+        if not names:
+            raise UnsupportedKernel(
+                f"cannot read which security modules are active: {listed}: {error.strerror}; "
+                "mount securityfs: mount -t securityfs securityfs /sys/kernel/security"
+            ) from error
     for name in names:
         if name in _NAMES:
             return _NAMES[name]

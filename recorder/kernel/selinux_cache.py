@@ -1,47 +1,55 @@
-"""SELinux's cache of decisions, emptied: what it holds in permissive mode is not reported again."""
+"""SELinux's cache of decisions, emptied: it hides what was reported of a permissive domain before."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from recorder.model.errors import NotPermitted
 
-SELINUXFS = Path("/sys/fs/selinux")
+SELINUXFS: Final = (Path("/sys/fs/selinux"), Path("/proc/1/root/sys/fs/selinux"))
+"""Where it may be: in a container that has the machine's processes, only behind the first of them."""
 
 
-def is_permissive(selinuxfs: Path = SELINUXFS) -> bool:
-    """Whether the system is; single domains may be where this is False."""
-    try:
-        return (selinuxfs / "enforce").read_text().strip() == "0"
-    except FileNotFoundError:
-        return False
-
-
-def flush_cache(selinuxfs: Path = SELINUXFS) -> bool:
+def flush_cache(selinuxfs: Sequence[Path] = SELINUXFS) -> bool:
     """By committing the policy's booleans as they are, which changes nothing else (security_set_bools()).
 
-    Not by writing to `enforce`, which would enforce for a moment. False: somebody has set a boolean and not
-    committed that yet, so it was left. Raises NotPermitted.
+    Not by writing to `enforce`, which would change that for a moment. False: somebody has set a boolean and
+    not committed that yet, so it was left; or the policy has none, and then the kernel empties nothing.
+    Raises NotPermitted.
     """
+    place = next((each for each in selinuxfs if _there(each)), selinuxfs[0])
+    count = 0
     try:
-        for boolean in (selinuxfs / "booleans").iterdir():
+        for boolean in (place / "booleans").iterdir():
             current, pending = boolean.read_text().rstrip("\0").split()
             if current != pending:
                 return False
-        (selinuxfs / "commit_pending_bools").write_text("1")
+            count += 1
+        if count:
+            (place / "commit_pending_bools").write_text("1")
     except OSError as error:
         raise NotPermitted(
-            f"SELinux's cache cannot be emptied ({selinuxfs}: {error.strerror}), so what was denied before "
-            "in permissive mode is not seen again; run it in a domain that may, or switch it off"
+            f"SELinux's cache cannot be emptied ({place}: {error.strerror}), so what was denied before in a"
+            " permissive domain is not seen again; mount selinuxfs there, or run it in a domain that may"
         ) from error
-    return True
+    return count > 0
 
 
-def flush_where_permissive(selinuxfs: Path = SELINUXFS) -> bool:
-    """False: it would have been needed, and could not be done."""
-    if not is_permissive(selinuxfs):
-        return True
+def flush_if_possible(selinuxfs: Sequence[Path] = SELINUXFS) -> bool:
+    """False: it could not be done.
+
+    On an enforcing system too: single domains may be permissive there, and it is not told which.
+    """
     try:
         return flush_cache(selinuxfs)
     except NotPermitted:
+        return False
+
+
+def _there(place: Path) -> bool:
+    try:
+        return (place / "enforce").exists()
+    except OSError:
         return False

@@ -43,7 +43,7 @@ class KubernetesPlatform:
         client: AsyncClient,
         *,
         namespaces: Sequence[str] = (),
-        kinds: Sequence[ProfileKind] = (ProfileKind.SECCOMP,),
+        kinds: Sequence[ProfileKind] = tuple(ProfileKind),
         host: str = "",
     ) -> None:
         self._client = client

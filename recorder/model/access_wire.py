@@ -24,12 +24,12 @@ from recorder.model.errors import InvalidRecord
 from recorder.model.first_sight import MAX_COMM, FirstSight
 from recorder.record.v1 import record_pb2 as pb
 
-__all__ = ["from_accesses", "to_accesses"]
+__all__ = ["from_access", "from_accesses", "to_access", "to_accesses"]
 
 
 def to_accesses(accesses: Accesses) -> list[pb.Access]:
     """In their order. ValueError for what the message has no room for."""
-    return [_message(key, seen) for key, seen in accesses.entries.items()]
+    return [to_access(key, seen) for key, seen in accesses.entries.items()]
 
 
 def from_accesses(path: str, messages: Sequence[pb.Access], cut_at: bytes) -> Accesses:
@@ -44,8 +44,7 @@ def from_accesses(path: str, messages: Sequence[pb.Access], cut_at: bytes) -> Ac
     entries: dict[AccessKey, Seen] = {}
     for index, message in enumerate(messages):
         try:
-            key = AccessKey(message.phase, _subject(message))
-            seen = Seen(message.rights, _first(message))
+            key, seen = from_access(message)
         except ValueError as error:
             raise InvalidRecord(f"{path}.accesses[{index}]: {error}") from error
         known = entries.get(key)
@@ -56,7 +55,13 @@ def from_accesses(path: str, messages: Sequence[pb.Access], cut_at: bytes) -> Ac
         raise InvalidRecord(f"{path}.accesses_cut_at: {error}") from error
 
 
-def _message(key: AccessKey, seen: Seen) -> pb.Access:
+def from_access(message: pb.Access) -> tuple[AccessKey, Seen]:
+    """One of them; ValueError for what is wrong in it."""
+    return AccessKey(message.phase, _subject(message)), Seen(message.rights, _first(message))
+
+
+def to_access(key: AccessKey, seen: Seen) -> pb.Access:
+    """One of them; ValueError as `to_accesses`."""
     message = pb.Access(phase=_enum(key.phase), rights=seen.rights)
     if seen.first is not None:
         message.time_ns, message.comm = seen.first.time_ns, seen.first.comm

@@ -24,12 +24,25 @@ from recorder.model.access import (
 )
 from recorder.model.first_sight import FirstSight
 
-__all__ = ["MAX_ACCESSES", "MAX_TEXT", "AccessKey", "Accesses", "Seen", "order_of"]
+__all__ = [
+    "LOSSES",
+    "MAX_ACCESSES",
+    "MAX_TEXT",
+    "AccessKey",
+    "Accesses",
+    "Seen",
+    "digest_of",
+    "order_of",
+    "text_of",
+]
 
 MAX_ACCESSES = 16_384
 """Entries of one source. A package's installation or a compile has some thousands."""
 MAX_TEXT = 2 * 1024 * 1024
 """Bytes of the paths, addresses and names of one source's entries, together."""
+
+LOSSES = frozenset({"accesses_full", "accesses_late", "accesses_unwatched"})
+"""Causes of a ledger that are of accesses alone: the calls of such a record are whole."""
 
 _KINDS = (
     File, Socket, UnixSocket, Signal, Ptrace, Mount, Capability, UserNamespace, IoUring, MessageQueue,
@@ -115,13 +128,14 @@ def _order(key: AccessKey) -> tuple[int, int, tuple[object, ...]]:
     return (int(key.phase), *order_of(key.subject))
 
 
-def _size(subject: Subject) -> int:
+def text_of(subject: Subject) -> int:
+    """Return how many bytes of MAX_TEXT it takes."""
     values = (getattr(subject, name) for name in subject.__slots__)
     return sum(len(value) for value in values if isinstance(value, bytes))
 
 
 def _fits(keys: Iterable[AccessKey]) -> bool:
-    sizes = [_size(key.subject) for key in keys]
+    sizes = [text_of(key.subject) for key in keys]
     return len(sizes) <= MAX_ACCESSES and sum(sizes) <= MAX_TEXT
 
 
@@ -129,13 +143,14 @@ def _least(keys: Iterable[AccessKey], cut_at: bytes) -> tuple[list[AccessKey], b
     """Return those below a digest, up to the bounds, and the digest from which on none is kept."""
     kept: list[AccessKey] = []
     size = 0
-    for digest, key in sorted(((_digest(key), key) for key in keys), key=lambda each: each[0]):
-        size += _size(key.subject)
+    for digest, key in sorted(((digest_of(key), key) for key in keys), key=lambda each: each[0]):
+        size += text_of(key.subject)
         if (cut_at and digest >= cut_at) or len(kept) == MAX_ACCESSES or size > MAX_TEXT:
             return kept, min(digest, cut_at) if cut_at else digest
         kept.append(key)
     return kept, cut_at
 
 
-def _digest(key: AccessKey) -> bytes:
+def digest_of(key: AccessKey) -> bytes:
+    """Return the 8 bytes by which those are chosen that are kept of too many."""
     return sha256(repr(_order(key)).encode()).digest()[:_DIGEST]

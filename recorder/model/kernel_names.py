@@ -132,7 +132,7 @@ SIGNALS: Final = (
     "chld",
     "cont",
     "stop",
-    "tstp",
+    "stp",
     "ttin",
     "ttou",
     "urg",
@@ -145,7 +145,7 @@ SIGNALS: Final = (
     "pwr",
     "sys",
 )
-"""Of x86 and arm; from 32 on they are `rtmin+0` and so on."""
+"""Of x86 and arm, as AppArmor names them: SIGTSTP is `stp`; from 32 on they are `rtmin+0` and so on."""
 LAST_SIGNAL: Final = 64
 MOUNT_FLAGS: Final[Mapping[int, str]] = {
     0x1: "ro",

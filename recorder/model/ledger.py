@@ -152,6 +152,19 @@ CAUSES: Mapping[str, Cause] = _table(
             "see whether the patterns for folders cover the rest, or record parts of its work by themselves",
         ),
         Cause(
+            "accesses_late",
+            Severity.LOSS,
+            "accesses were asked for after the recording had begun: what was used until then is missing",
+            "ask for accesses from the beginning: before the workload starts",
+        ),
+        Cause(
+            "accesses_missed",
+            Severity.LOSS,
+            "some of the denials of which a profile is made were not seen: it may lack permissions",
+            "see the notes on denials in the record for why; ask for denials from the beginning, and record"
+            " again",
+        ),
+        Cause(
             "accesses_unwatched",
             Severity.LOSS,
             "accesses were asked for, and nobody could see them: the record has none",
@@ -160,8 +173,9 @@ CAUSES: Mapping[str, Cause] = _table(
         Cause(
             "domain_enforcing",
             Severity.LOSS,
-            "SELinux enforced its policy meanwhile: what would have come after a denial is missing",
-            "set a permissive type in the pod (seLinuxOptions.type), and record again",
+            "SELinux or AppArmor refused something: what would have come after it is missing",
+            "set seLinuxOptions.type: recording.process (deploy/selinux/recording.cil) in the pod, or the"
+            " profile's mode to Complain",
         ),
         Cause(
             "ring_full",
@@ -211,13 +225,14 @@ CAUSES: Mapping[str, Cause] = _table(
             "denials_missed",
             Severity.NOTE,
             "the kernel said of a denial only that there was one, skipped the program that sees it, or its"
-            " record could not be read",
+            " record could not be read; or SELinux's cache, which hides what was reported before, was not"
+            " emptied",
             "see docs/denials.md for when that is; the audit log may have it",
         ),
         Cause(
             "secret_replaced",
             Severity.NOTE,
-            "parts of paths in denials looked like secrets, and stand as {secret} in the record",
+            "parts of paths looked like secrets, and stand as {secret} in the record",
             "none is needed; --raw-paths keeps them",
         ),
     )

@@ -210,6 +210,11 @@ class Observation:
         if self.accesses.cut_at:
             object.__setattr__(self, "ledger", self.ledger.join(Ledger({"accesses_full": 1})))
 
+    @property
+    def seen(self) -> bool:
+        """Whether there is anything of what was looked for."""
+        return bool(self.calls or self.denials or self.accesses)
+
     def join(self, other: Observation) -> Observation:
         """Return what two states of one source say together; ValueError if the sources differ."""
         if self.source != other.source:

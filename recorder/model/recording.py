@@ -52,6 +52,7 @@ class Recording:
     generation: rises with each edit of the spec. disable: `spec.disableProfileAfterRecording`.
     beside: another recorder works in this cluster, so partial profiles are not published and
     the status goes to Events as well. denials: what filters, AppArmor and SELinux deny is looked for too.
+    update: the AppArmorProfile that is to be changed where it stands by what it lacks; empty: none.
     """
 
     name: RecordingName
@@ -64,6 +65,7 @@ class Recording:
     generation: int = 0
     beside: bool = False
     denials: bool = False
+    update: str = ""
 
     @property
     def id(self) -> str:

@@ -22,16 +22,20 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class ResultStatus:
-    """One result in the status. `state`: recording, final. `coverage`: records that were merged."""
+    """One result in the status. `state`: recording, final. `coverage`: records that were merged.
+
+    syscalls: names of a SeccompProfile, else None; rules: the same of the others.
+    """
 
     kind: ProfileKind
     name: str
     container: str
     state: str
-    syscalls: int
+    syscalls: int | None
     denied: int
     coverage: int
     verdict: str
+    rules: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

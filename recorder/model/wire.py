@@ -182,11 +182,16 @@ def _converted(observation: Observation) -> pb.Observation:
 
 
 def from_observation(
-    message: pb.Observation, path: str = "observation", *, first_sights: bool = True
+    message: pb.Observation,
+    path: str = "observation",
+    *,
+    first_sights: bool = True,
+    accesses: bool = True,
 ) -> Observation:
     """Return the message's observation; errors as `from_message`, with `path` in front.
 
-    first_sights: False leaves them out, unread: of hundreds they are nine tenths of the work.
+    first_sights, accesses: False leaves them out, unread: there are hundreds, or thousands, and they are
+    most of the work.
     """
     if not message.HasField("source"):
         raise InvalidRecord(f"{path}.source is missing: an observation without a source cannot be joined")
@@ -213,7 +218,7 @@ def from_observation(
         wall_offset_ns=message.wall_offset_ns,
         ended=message.ended,
         denials=_from_denials(path, message.denials) if message.denials else {},
-        accesses=_from_accesses(path, message) if message.accesses or message.accesses_cut_at else Accesses(),
+        accesses=_from_accesses(path, message.accesses if accesses else (), message.accesses_cut_at),
     )
 
 
@@ -235,10 +240,12 @@ def _to_accesses(accesses: Accesses) -> list[pb.Access]:
     return to_accesses(accesses)
 
 
-def _from_accesses(path: str, message: pb.Observation) -> Accesses:
+def _from_accesses(path: str, messages: Sequence[pb.Access], cut_at: bytes) -> Accesses:
+    if not (messages or cut_at):
+        return Accesses()
     from recorder.model.access_wire import from_accesses  # noqa: PLC0415 - as above
 
-    return from_accesses(path, message.accesses, message.accesses_cut_at)
+    return from_accesses(path, messages, cut_at)
 
 
 def _from_calls(path: str, messages: Iterable[pb.CallSet]) -> dict[CallKey, Numbers]:

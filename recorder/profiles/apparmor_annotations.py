@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final
 
+from recorder.model.ledger import Ledger
 from recorder.model.record import Record
 from recorder.profiles.annotations import PREFIX, bounded_text, provenance_annotations
 from recorder.profiles.apparmor_profile import AppArmorProfile
@@ -18,14 +19,16 @@ __all__ = ["apparmor_annotations", "explanation"]
 _MAX_WARNINGS: Final = 24 * 1024
 
 
-def apparmor_annotations(record: Record, rules: AppArmorRules, profile: AppArmorProfile) -> dict[str, str]:
-    """Return a profile's annotations, sorted; what is not known is left out.
+def apparmor_annotations(
+    record: Record, rules: AppArmorRules, profile: AppArmorProfile, ledger: Ledger | None = None
+) -> dict[str, str]:
+    """Return a profile's annotations, sorted; what is not known is left out. ledger: if not the record's.
 
     `generalised` has the patterns by rule, as counts, with the digest of the whole explanation;
     `warnings` one sentence a line, with those that do not fit in 24 KiB counted.
     """
     found = {
-        **provenance_annotations(record, record.ledger),
+        **provenance_annotations(record, record.ledger if ledger is None else ledger),
         "generalised": _generalised(rules),
         "refused-capabilities": ",".join(rules.refused),
         "warnings": _lines(profile.warnings),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
+from recorder.model.access import Peer, PtraceRight, SignalRight
 from recorder.model.errors import InvalidProfile
 from recorder.profiles.apparmor_rules import AppArmorRules
 from recorder.profiles.glob import DEEP, ONE, PID, STAR, Glob, Token, Wild, literal
@@ -40,7 +41,11 @@ MAX_EXPANDED: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class AppArmorProfile:
-    """An AppArmorProfile object's fields; lists are sorted. warnings: what it cannot say, as sentences."""
+    """An AppArmorProfile object's fields; lists are sorted.
+
+    warnings: where it differs from what was used, as sentences; lacks: those of them that say what it
+    does not allow.
+    """
 
     name: str
     executables: tuple[str, ...] = ()
@@ -57,6 +62,7 @@ class AppArmorProfile:
     annotations: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for each in ("annotations", "labels"):
@@ -71,16 +77,16 @@ def abstract_profile(rules: AppArmorRules, name: str) -> AppArmorProfile:
             f"profile {name} would allow nothing: the record has no access of the workload; record it with"
             " --kind accesses, and begin before the workload starts"
         )
-    warnings = unsayable(rules)
+    warnings, lacks = set[str](), unsayable(rules)
     paths = _linked(rules, warnings)
     paths = _apart(paths, warnings)
     lists: dict[str, set[str]] = {each: set() for each in _LISTS}
     for rule in paths:
         if any(_always_denied(path, rule.permissions) for path in rule.paths):
-            warnings.add(f"{shown(rule.glob)}: the installer denies this in every profile")
+            lacks.add(f"{shown(rule.glob)}: the installer denies this in every profile")
         text = plain_text(rule.glob)
         if text is None:
-            warnings.add(f"{shown(rule.glob)}: the installer takes no such path")
+            lacks.add(f"{shown(rule.glob)}: the installer takes no such path")
             continue
         if _refused(rule.glob):
             warnings.add(f"{text}: stands for a name with characters that the installer refuses")
@@ -104,7 +110,8 @@ def abstract_profile(rules: AppArmorRules, name: str) -> AppArmorProfile:
         tcp="stream" in inet,
         udp="dgram" in inet,
         capabilities=rules.capabilities,
-        warnings=tuple(sorted(warnings)),
+        warnings=tuple(sorted(warnings | lacks)),
+        lacks=tuple(sorted(lacks)),
     )
 
 
@@ -168,6 +175,8 @@ def _widened(glob: Glob) -> Glob:
 
 
 def _always_denied(path: bytes, permissions: Permission) -> bool:
+    if not path.startswith((b"/proc/", b"/sys/")):
+        return False
     written = permissions & _WRITES and _NEVER_WRITTEN.fullmatch(path)
     return bool(written or _NEVER_USED.fullmatch(path))
 
@@ -193,9 +202,10 @@ def _apart(rules: Sequence[PathRule], warnings: set[str]) -> list[PathRule]:
     """Take patterns apart, or let them be written, that would deny what another rule allows."""
     kept = [rule for rule in rules if any(True for _ in _lists_of(rule.permissions))]
     settled: list[PathRule] = []
+    others = [_other(rule) for rule in kept]
     for rule in kept:
         denied = _denied(rule.permissions)
-        if not denied or not _clashes(rule, denied, kept):
+        if not denied or not _clashes(rule, denied, others):
             settled.append(rule)
         elif len(rule.paths) <= MAX_EXPANDED and _known_by_name(rule):
             settled += [
@@ -207,10 +217,12 @@ def _apart(rules: Sequence[PathRule], warnings: set[str]) -> list[PathRule]:
             )
         else:
             settled.append(rule)
+    others = [_other(rule) for rule in settled]
     for n, rule in enumerate(settled):
         denied = _denied(rule.permissions)
-        if denied and _clashes(rule, denied, settled):
+        if denied and _clashes(rule, denied, others):
             settled[n] = replace(rule, permissions=rule.permissions | Permission.READ | Permission.WRITE)
+            others[n] = _other(settled[n])
             warnings.add(
                 f"{shown(rule.glob)}: may be read and written, since the abstract form would deny"
                 f" {_words(denied)} also where another path needs it"
@@ -234,13 +246,26 @@ def _denied(permissions: Permission) -> Permission:
     return found
 
 
-def _clashes(rule: PathRule, denied: Permission, others: Iterable[PathRule]) -> bool:
-    glob = _widened(rule.glob)
+_Other = tuple[int, Glob, Glob]
+"""Another rule: its permissions, its pattern, and what that becomes."""
+
+
+def _other(rule: PathRule) -> _Other:
+    return int(rule.permissions), rule.glob, _widened(rule.glob)
+
+
+def _clashes(rule: PathRule, denied: Permission, others: Iterable[_Other]) -> bool:
+    glob, own = _widened(rule.glob), rule.glob
     if not glob.wild:
         return False  # one path, whose permissions are all in this rule
+    # thousands of rules are compared with each other: what is cheap, and mostly enough, comes first
+    needed, prefix = int(denied), glob.prefix
     return any(
-        other.permissions & denied and other.glob != rule.glob and glob.overlaps(_widened(other.glob))
-        for other in others
+        permissions & needed
+        and (widened.prefix.startswith(prefix) or prefix.startswith(widened.prefix))
+        and other != own
+        and glob.overlaps(widened)
+        for permissions, other, widened in others
     )
 
 
@@ -253,8 +278,11 @@ def unsayable(rules: AppArmorRules) -> set[str]:
     found = set(rules.left_out)
     for there, what in (
         (rules.unix, "UNIX sockets"),
-        (rules.signals, "signals"),
-        (rules.ptraces, "ptrace"),
+        (
+            any(_unlike_base(signal.peer, rights & SignalRight.SEND) for signal, rights in rules.signals),
+            "signals",
+        ),
+        (any(rights & _PTRACES for _, rights in rules.ptraces), "ptrace"),
         (rules.mounts, "mount, umount and pivot_root"),
         (rules.user_namespaces, "user namespaces"),
         (rules.io_uring, "io_uring"),
@@ -271,6 +299,15 @@ def unsayable(rules: AppArmorRules) -> set[str]:
         elif each.type == "raw" and each.family not in ("inet", "inet6"):
             found.add(f"network {each.family} raw: allowed as raw sockets of every family")
     return found
+
+
+# abstractions/base, which is in every installed profile, lets a process be looked at and traced
+_PTRACES: Final = PtraceRight.READ | PtraceRight.TRACE
+
+
+def _unlike_base(peer: Peer, sent: SignalRight) -> bool:
+    """Whether a signal needs more than abstractions/base has: receiving from who is unconfined."""
+    return bool(sent) or peer.label not in (b"", b"unconfined")
 
 
 def shown(glob: Glob) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from recorder.model.access import (
@@ -23,10 +24,11 @@ from recorder.model.access import (
     SignalRight,
     Socket,
     SocketRight,
+    Subject,
     UnixSocket,
     UserNamespace,
 )
-from recorder.model.accesses import Accesses
+from recorder.model.accesses import Accesses, order_of
 from recorder.model.kernel_names import CAPABILITIES, FAMILIES, LAST_SIGNAL, MOUNT_FLAGS, SOCKET_TYPES
 from recorder.model.record import Phase
 from recorder.model.secret import generalised
@@ -44,7 +46,7 @@ from recorder.profiles.path_tree import (
     united,
 )
 
-__all__ = ["AppArmorRules", "LinkRule", "NetworkRule", "apparmor_rules", "permissions_of"]
+__all__ = ["AppArmorRules", "LinkRule", "NetworkRule", "UsedAccesses", "apparmor_rules", "permissions_of"]
 
 # apparmor_parser refuses a profile with a rule for them: the first it never had, the second was removed
 _NO_TYPES: Final = frozenset({"dccp"})
@@ -58,6 +60,9 @@ _MOUNT_ATTRIBUTES: Final = sum(
 )
 """What mount rules have a word for, beside what makes another step of it."""
 
+_PAIRED: Final = int(FileRight.RENAME | FileRight.LINK)
+_MAKES: Final = int(FileRight.CREATE | FileRight.LINK)
+_TAKES: Final = int(FileRight.REMOVE | FileRight.RENAME)
 _PERMISSIONS: Final[Mapping[FileRight, Permission]] = {
     FileRight.READ: Permission.READ,
     FileRight.WRITE: Permission.WRITE,
@@ -122,6 +127,7 @@ class AppArmorRules:
         return not (self.paths or self.networks or self.capabilities or self.unix or self.mounts)
 
 
+@lru_cache(maxsize=8192)  # a flag's operations are slow, and thousands of files have few different rights
 def permissions_of(rights: int) -> Permission:
     """Return what rights over a file need of a profile; a write has the right to append."""
     found = NOTHING
@@ -132,41 +138,67 @@ def permissions_of(rights: int) -> Permission:
 
 
 def apparmor_rules(
-    seen: Sequence[Accesses], thresholds: Thresholds = THRESHOLDS, maximum: int = MAX_RULES
+    seen: Iterable[Accesses], thresholds: Thresholds = THRESHOLDS, maximum: int = MAX_RULES
 ) -> AppArmorRules:
-    """Return the rules for what workloads accessed; each of `seen` is one source of a rule's coverage."""
-    together = Accesses()
-    for each in seen:
-        together = together.join(each)
-    paths = _Paths()
+    """Return the rules for what workloads accessed; each of `seen` is one record of a rule's coverage."""
+    used = UsedAccesses()
     for n, each in enumerate(seen):
-        for subject, known in each.of(Phase.WORKLOAD):
-            if isinstance(subject, File):
-                paths.add(subject, known.rights, 1 << n)
-            elif isinstance(subject, UnixSocket):
-                paths.add_socket(subject, known.rights, 1 << n)
-    found = path_rules(paths.used(), thresholds, maximum)
-    other = _Other()
-    for subject, known in together.of(Phase.WORKLOAD):
-        other.add(subject, known.rights)
-    if together.cut_at:
-        paths.left_out.add("there were more accesses than a record holds: some have no rule")
-    return AppArmorRules(
-        paths=found,
-        links=_links(paths.pairs, found),
-        networks=tuple(sorted(other.networks)),
-        capabilities=tuple(sorted(other.capabilities)),
-        unix=tuple(other.unix),
-        signals=tuple(other.signals),
-        ptraces=tuple(other.ptraces),
-        mounts=tuple(other.mounts),
-        queues=tuple(other.queues),
-        user_namespaces=other.user_namespaces,
-        io_uring=other.io_uring,
-        refused=tuple(sorted(other.refused)),
-        left_out=tuple(sorted(paths.left_out | other.left_out)),
-        sources=max(1, len(seen)),
-    )
+        used.add(each, n)
+    return used.rules(thresholds, maximum)
+
+
+class UsedAccesses:
+    """What several records used together: state that grows, whatever the order.
+
+    cut: there was more than is held here, which has no rule.
+    """
+
+    def __init__(self) -> None:
+        self.cut = False
+        self._paths = _Paths()
+        self._other: dict[Subject, int] = {}
+        self._sources = 0
+
+    def add(self, accesses: Accesses, source: int) -> None:
+        """What the workload of the record with this number accessed; it may come in parts."""
+        self.cut |= bool(accesses.cut_at)
+        self._sources = max(self._sources, source + 1)
+        for subject, known in accesses.of(Phase.WORKLOAD):
+            self.add_subject(subject, known.rights, 1 << source)
+
+    def add_subject(self, subject: Subject, rights: int, sources: int) -> None:
+        """What the workload used. sources: bit n for the record with the number n."""
+        self._sources = max(self._sources, sources.bit_length())
+        if isinstance(subject, File):
+            self._paths.add(subject, rights, sources)
+            return
+        if isinstance(subject, UnixSocket):
+            self._paths.add_socket(subject, rights, sources)
+        self._other[subject] = self._other.get(subject, 0) | rights
+
+    def rules(self, thresholds: Thresholds = THRESHOLDS, maximum: int = MAX_RULES) -> AppArmorRules:
+        """Return the rules for all of it."""
+        paths, other = self._paths, _Other()
+        found = path_rules(paths.used(), thresholds, maximum)
+        for subject in sorted(self._other, key=order_of):
+            other.add(subject, self._other[subject])
+        more = {"there were more accesses than a record holds: some have no rule"} if self.cut else set()
+        return AppArmorRules(
+            paths=found,
+            links=_links(paths.pairs, found),
+            networks=tuple(sorted(other.networks)),
+            capabilities=tuple(sorted(other.capabilities)),
+            unix=tuple(other.unix),
+            signals=tuple(other.signals),
+            ptraces=tuple(other.ptraces),
+            mounts=tuple(other.mounts),
+            queues=tuple(other.queues),
+            user_namespaces=other.user_namespaces,
+            io_uring=other.io_uring,
+            refused=tuple(sorted(other.refused)),
+            left_out=tuple(sorted(paths.left_out | other.left_out | more)),
+            sources=max(1, self._sources),
+        )
 
 
 class _Paths:
@@ -191,20 +223,20 @@ class _Paths:
             return
         path, target = self._name(file.path, file.kind), b""
         permissions = permissions_of(rights)
-        if rights & (FileRight.RENAME | FileRight.LINK) and file.target.startswith(b"/"):
+        if rights & _PAIRED and file.target.startswith(b"/"):
             target = self._name(file.target, file.kind)
-        if rights & FileRight.RENAME and target:
+        if target and rights & FileRight.RENAME:
             self._put(target, Permission.WRITE, source)
             self._made.add(target)
             if numbered(path, target):
                 self._numbered.add(path)
-        if rights & FileRight.LINK and target:
+        if target and rights & FileRight.LINK:
             self._put(target, Permission.NAMED, source)
             self.pairs.add((path, target))
         self._put(path, permissions, source)
-        if rights & (FileRight.CREATE | FileRight.LINK):
+        if rights & _MAKES:
             self._made.add(path)
-        if rights & (FileRight.REMOVE | FileRight.RENAME):
+        if rights & _TAKES:
             self._gone.add(path)
 
     def add_socket(self, socket: UnixSocket, rights: int, source: int) -> None:
@@ -231,7 +263,7 @@ class _Paths:
 
 
 class _Other:
-    """What is no file."""
+    """What is no file, by AppArmor's words."""
 
     def __init__(self) -> None:
         self.networks: set[NetworkRule] = set()
@@ -246,7 +278,7 @@ class _Other:
         self.user_namespaces = False
         self.io_uring = IoUringRight(0)
 
-    def add(self, subject: object, rights: int) -> None:
+    def add(self, subject: Subject, rights: int) -> None:
         if isinstance(subject, Socket):
             self._socket(subject)
         elif isinstance(subject, UnixSocket):

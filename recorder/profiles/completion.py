@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, Generic, TypeVar
 
+from recorder.model.access import File
+from recorder.model.accesses import Accesses
 from recorder.model.errors import InvalidProfile, InvalidRecord
 from recorder.model.record import Outcome, Phase, Record
 from recorder.model.syscall import syscall_name
@@ -22,43 +24,51 @@ from recorder.profiles.selinux_rules import selinux_rules
 from recorder.profiles.selinux_yaml import SelinuxProfile, needs_a_human
 
 __all__ = ["Completion", "completed_apparmor", "completed_seccomp", "completed_selinux", "completed_text"]
-__all__ += ["text_profile"]
+__all__ += ["MAX_ADDED", "text_profile"]
 
 # Patterns for what is never the same twice, and no others: nothing is added that was not denied.
 _EXACT: Final = Thresholds({b"/": 0})
+
+MAX_ADDED: Final = 2_000
+"""Patterns for paths that are added to an object at a time."""
 
 _P = TypeVar("_P")
 
 
 @dataclass(frozen=True, slots=True)
 class Completion(Generic[_P]):
-    """A profile with what it denied. added: what is new, a line each; left_out: sentences."""
+    """A profile with what it denied. added: what is new, a line each; left_out: sentences.
+
+    coverage: of AppArmorProfiles, in how many records each line of `added` was denied.
+    """
 
     profile: _P
     added: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    coverage: Mapping[str, int] = field(default_factory=dict)
 
 
-def completed_apparmor(profile: AppArmorProfile, record: Record) -> Completion[AppArmorProfile]:
-    """Return an object with what it denied. InvalidRecord if the record is of other profiles."""
-    rules, left_out = _denied(profile.name, record)
+def completed_apparmor(profile: AppArmorProfile, *records: Record) -> Completion[AppArmorProfile]:
+    """Return an object with what it denied. InvalidRecord if the records are of other profiles.
+
+    At most MAX_ADDED patterns for paths, in their order; `left_out` says how many more there are.
+    """
+    rules, left_out = _denied(profile.name, *records)
     lists = _Lists(profile)
-    for rule in rules.paths:
+    for rule in rules.paths[:MAX_ADDED]:
         lists.add(rule)
+    if len(rules.paths) > MAX_ADDED:
+        left_out.add(f"{len(rules.paths) - MAX_ADDED} more paths: {MAX_ADDED} at most are added at a time")
     left_out |= lists.left_out | unsayable(rules)
-    networks = {(each.family, each.type) for each in rules.networks}
-    inet = {kind for family, kind in networks if family in ("inet", "inet6")}
-    flags = {
-        "raw": any(kind == "raw" for _, kind in networks),
-        "tcp": "stream" in inet,
-        "udp": "dgram" in inet,
-    }
-    added = list(lists.added)
+    flags = _flags(rules)
+    added = dict(lists.added)
+    parts = [apparmor_rules([_without_files(each, profile.name)], _EXACT) for each in records]
     for name, needed in flags.items():
         if needed and not getattr(profile, name):
-            added.append(f"allow{name.capitalize()}: true")
+            added[f"allow{name.capitalize()}: true"] = sum(_flags(each)[name] for each in parts)
     missing = sorted(set(rules.capabilities) - set(profile.capabilities))
-    added += [f"allowedCapabilities: {each}" for each in missing]
+    for each in missing:
+        added[f"allowedCapabilities: {each}"] = sum(each in part.capabilities for part in parts)
     changed = replace(
         profile,
         executables=lists.sorted("executables"),
@@ -71,7 +81,23 @@ def completed_apparmor(profile: AppArmorProfile, record: Record) -> Completion[A
         udp=profile.udp or flags["udp"],
         capabilities=(*profile.capabilities, *missing),
     )
-    return Completion(changed, tuple(added), tuple(sorted(left_out)))
+    return Completion(changed, tuple(added), tuple(sorted(left_out)), added)
+
+
+def _without_files(record: Record, profile: str) -> Accesses:
+    entries = denied_accesses(record, profile).accesses.entries
+    return Accesses({key: seen for key, seen in entries.items() if not isinstance(key.subject, File)})
+
+
+def _flags(rules: AppArmorRules) -> dict[str, bool]:
+    """Which of an object's switches for networks are needed."""
+    networks = {(each.family, each.type) for each in rules.networks}
+    inet = {kind for family, kind in networks if family in ("inet", "inet6")}
+    return {
+        "raw": any(kind == "raw" for _, kind in networks),
+        "tcp": "stream" in inet,
+        "udp": "dgram" in inet,
+    }
 
 
 def completed_text(text: str, record: Record) -> Completion[str]:
@@ -162,19 +188,22 @@ def text_profile(text: str) -> tuple[str, int]:
     return found[0]["name"].strip('"'), end + 1
 
 
-def _denied(name: str, record: Record) -> tuple[AppArmorRules, set[str]]:
-    denied = denied_accesses(record, name)
-    if not denied.accesses and not denied.left_out:
-        if denied.others:
+def _denied(name: str, *records: Record) -> tuple[AppArmorRules, set[str]]:
+    """Each record is one source of a rule."""
+    denied = [denied_accesses(each, name) for each in records]
+    others = sorted({other for each in denied for other in each.others})
+    if not any(each.accesses or each.left_out for each in denied):
+        if others:
             raise InvalidRecord(
-                f"the record is of other profiles ({', '.join(denied.others[:5])}): {name} denied nothing"
+                f"the record is of other profiles ({', '.join(others[:5])}): {name} denied nothing"
             )
         raise InvalidRecord(
             "the record has no denial by AppArmor: record with --kind denials while the workload runs under"
             f" {name}"
         )
-    left_out = {f"denials of profile {each}: this one is {name}" for each in denied.others}
-    return apparmor_rules([denied.accesses], _EXACT), left_out | set(denied.left_out)
+    left_out = {f"denials of profile {each}: this one is {name}" for each in others}
+    rules = apparmor_rules([each.accesses for each in denied], _EXACT)
+    return rules, left_out.union(*(each.left_out for each in denied))
 
 
 _ALLOWS: Final = {
@@ -201,9 +230,18 @@ class _Lists:
     """The five lists of paths, as they grow."""
 
     def __init__(self, profile: AppArmorProfile) -> None:
-        self.added: list[str] = []
+        self.added: dict[str, int] = {}  # with in how many records it was denied
         self.left_out: set[str] = set()
-        self._texts = {name: dict.fromkeys(getattr(profile, name)) for name in _FIELDS}
+        self._texts: dict[str, dict[str, Glob]] = {name: {} for name in _FIELDS}
+        self._wild: dict[tuple[str, str], Glob] = {}  # those of them that are patterns
+        for name in _FIELDS:
+            for text in getattr(profile, name):
+                self._put(name, text, plain_glob(text))
+
+    def _put(self, name: str, text: str, glob: Glob) -> None:
+        self._texts[name][text] = glob
+        if glob.wild:
+            self._wild[name, text] = glob
 
     def sorted(self, name: str) -> tuple[str, ...]:
         return tuple(sorted(self._texts[name]))
@@ -220,8 +258,9 @@ class _Lists:
         for name, denied in _DENIES.items():
             if text in self._texts[name] and needed & denied:
                 del self._texts[name][text]
+                self._wild.pop((name, text), None)
                 needed |= _ALLOWS[name] & (Permission.READ | Permission.WRITE)
-        by = [each for name, each in self._over(glob) if _DENIES.get(name, NOTHING) & needed]
+        by = [each for name, each, _ in self._over(text, glob) if _DENIES.get(name, NOTHING) & needed]
         if by:
             self.left_out.add(
                 f"{text}: {by[0]} denies it, and a denial wins; take that pattern apart, or move it to"
@@ -229,31 +268,37 @@ class _Lists:
             )
             return
         allowed = NOTHING
-        for name, each in self._over(glob):
-            if plain_glob(each).covers(glob):
+        for name, _, each in self._over(text, glob):
+            if each.covers(glob):
                 allowed |= _ALLOWS[name]
         missing = needed & ~allowed
         if not missing:
             self.left_out.add(f"{text}: is in the profile already")
-        for name in self._new(glob, missing, needed | allowed):
+        for name in self._new(text, glob, missing, needed | allowed):
             if text not in self._texts[name]:
-                self._texts[name][text] = None
-                self.added.append(f"{_FIELDS[name]}: {text}")
+                self._put(name, text, glob)
+                self.added[f"{_FIELDS[name]}: {text}"] = rule.sources.bit_count()
 
-    def _over(self, glob: Glob) -> Iterator[tuple[str, str]]:
+    def _over(self, text: str, glob: Glob) -> Iterator[tuple[str, str, Glob]]:
         """Yield the paths of all lists that stand for some of the same names."""
-        for name, texts in self._texts.items():
-            for each in texts:
-                if plain_glob(each).overlaps(glob):
-                    yield name, each
+        if glob.wild:
+            for name, texts in self._texts.items():
+                yield from ((name, each, other) for each, other in texts.items() if other.overlaps(glob))
+            return
+        for name, texts in self._texts.items():  # of those that are no patterns only the same
+            if text in texts:
+                yield name, text, texts[text]
+        for (name, each), other in self._wild.items():
+            if other.overlaps(glob):
+                yield name, each, other
 
-    def _new(self, glob: Glob, missing: Permission, all_of_it: Permission) -> Iterator[str]:
+    def _new(self, text: str, glob: Glob, missing: Permission, all_of_it: Permission) -> Iterator[str]:
         if missing & Permission.EXECUTE:
             yield "executables"
         elif missing & Permission.MAP:
             yield "libraries"
         reads, writes = missing & Permission.READ, missing & _ALLOWS["write_only"]
-        shared = any(True for _ in self._over(glob))
+        shared = any(True for _ in self._over(text, glob))
         if reads and (writes or all_of_it & Permission.LOCK):
             yield "read_write"
         elif writes:

@@ -26,6 +26,7 @@ from recorder.model.access import (
 )
 from recorder.model.accesses import Accesses, AccessKey, Seen
 from recorder.model.denial import AppArmorDenial
+from recorder.model.escape import escape
 from recorder.model.kernel_names import CAPABILITIES, FAMILIES, SOCKET_TYPES
 from recorder.model.record import Phase, Record
 from recorder.model.secret import generalised
@@ -98,11 +99,11 @@ def denied_accesses(record: Record, profile: str) -> Denied:
             if not isinstance(denial, AppArmorDenial) or key.verdict not in _VERDICTS:
                 continue
             if profile_of(denial) != profile:
-                others.add(profile_of(denial))
+                others.add(escape(profile_of(denial)))
                 continue
             found = _access(denial, profile)
             if isinstance(found, str):
-                left_out.add(f"{denial.operation} of class {denial.object_class}: {found}")
+                left_out.add(f"{escape(denial.operation)} of class {escape(denial.object_class)}: {found}")
                 continue
             subject, rights = found
             access = AccessKey(Phase.WORKLOAD, subject)
@@ -168,7 +169,7 @@ def _file(denial: AppArmorDenial) -> tuple[Subject, int]:
 
 def _socket(denial: AppArmorDenial) -> tuple[Subject, int]:
     if denial.family not in FAMILIES or denial.socket_type not in _TYPES:
-        raise ValueError(f"there is no rule for family {denial.family}, type {denial.socket_type}")
+        raise ValueError(f"there is no rule for family {denial.family!r}, type {denial.socket_type!r}")
     kind = _TYPES[denial.socket_type]
     rights = SocketRight(0)
     for word in _words(denial):

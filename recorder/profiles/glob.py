@@ -8,9 +8,9 @@ matches at least one byte.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, takewhile
 
 __all__ = ["DEEP", "DIGIT", "HEX", "ONE", "PID", "STAR", "WORD", "Atom", "Glob", "Token", "Wild", "literal"]
 
@@ -74,9 +74,14 @@ Token = int | Wild
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """A pattern of whole paths. Runs that touch become one: two `*` side by side would read as `**`."""
+    """A pattern of whole paths. Runs that touch become one: two `*` side by side would read as `**`.
+
+    prefix: the bytes before the first wildcard; wild: whether it has one.
+    """
 
     tokens: tuple[Token, ...]
+    prefix: bytes = field(init=False, compare=False, repr=False)
+    wild: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         kept: list[Token] = []
@@ -85,27 +90,15 @@ class Glob:
                 kept[-1] = DEEP if DEEP in (each, kept[-1]) else STAR
             else:
                 kept.append(each)
+        literal = list(takewhile(lambda each: isinstance(each, int), kept))
         object.__setattr__(self, "tokens", tuple(kept))
+        object.__setattr__(self, "prefix", bytes(literal))  # type: ignore[arg-type]
+        object.__setattr__(self, "wild", len(literal) < len(kept))
 
     @property
     def literal(self) -> bytes | None:
         """The one path that it matches; None if it has a wildcard."""
-        return None if self.wild else bytes(each for each in self.tokens if isinstance(each, int))
-
-    @property
-    def wild(self) -> bool:
-        """Whether it has a wildcard."""
-        return any(isinstance(each, Wild) for each in self.tokens)
-
-    @property
-    def prefix(self) -> bytes:
-        """The bytes before the first wildcard."""
-        found = bytearray()
-        for each in self.tokens:
-            if isinstance(each, Wild):
-                break
-            found.append(each)
-        return bytes(found)
+        return None if self.wild else self.prefix
 
     def matches(self, path: bytes) -> bool:
         """Whether it stands for a path."""

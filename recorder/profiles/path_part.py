@@ -97,6 +97,8 @@ _LAST_OF_TEMPORARY: Final = re.compile(
 _NAMELESS: Final = re.compile(rb"[0-9a-z_]{8}|[0-9A-Za-z]{6}|[0-9A-Za-z_]{10}")
 _SIGNED_NUMBER: Final = re.compile(rb"(?<=[._-])[0-9]+(?=$|\.)|[0-9]{6,}")
 _LAST_NUMBER: Final = re.compile(rb"[._~#-](?P<number>[0-9]+)$")
+_NO_WORD: Final = 10
+"""Of so many random characters one in 200 changes but once: one that does is a word with capitals."""
 _CALLED_TEMPORARY: Final = re.compile(rb"(?<![A-Za-z])te?mp|te?mp(?![A-Za-z])", re.IGNORECASE)
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{6,}")
 
@@ -150,10 +152,10 @@ def _replaced(
     piece: bytes, above: Sequence[bytes], lifetime: Lifetime
 ) -> tuple[tuple[Token, ...], tuple[str, ...]]:
     """Return a piece without secrets as tokens, and the rules that replaced something of it."""
-    temporary = _in_temporary_folder(above)
-    passing = lifetime.made and (lifetime.gone or temporary)
-    directly = b"/" + b"/".join(above) in TEMPORARY_FOLDERS
-    if passing and lifetime.gone and directly and _NAMELESS.fullmatch(piece):
+    temporary = lifetime.made and _in_temporary_folder(above)
+    passing = temporary or (lifetime.made and lifetime.gone)
+    directly = temporary and b"/" + b"/".join(above) in TEMPORARY_FOLDERS
+    if directly and lifetime.gone and _NAMELESS.fullmatch(piece):
         return _worded(piece, (0, len(piece))), ("temporary",)
     known = _KNOWN.search(piece) if passing else None
     if known:
@@ -221,8 +223,8 @@ def _random(piece: bytes, *, gone: bool, inside: bool) -> tuple[int, int] | None
 
 
 def _mixed(run: bytes) -> bool:
-    """Whether letters, digits and capitals change as in no word: `aB3xYz`, `k3jd9a`, not `Server12`."""
+    """Whether characters change as in no word: `aB3xYz`, `k3jd9a`, not `Server12` or `PostgreSQL`."""
     sorts = "".join("0" if 48 <= each < 58 else "A" if 65 <= each < 91 else "a" for each in run)
     words = sorts[:1].lower() + sorts[1:]
     changes = sum(one != other for one, other in pairwise(words))
-    return changes >= 2 or "A" in words
+    return changes >= 2 or ("A" in words and len(run) < _NO_WORD)

@@ -13,11 +13,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntFlag
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
 from recorder.profiles.glob import DEEP, STAR, Glob, Token
-from recorder.profiles.path_part import KEPT, Lifetime, part_of
+from recorder.profiles.path_part import KEPT, Lifetime, Part, part_of
 
 __all__ = ["MAX_RULES", "THRESHOLDS", "Collapse", "PathRule", "Permission", "Thresholds", "UsedPath"]
 __all__ += ["path_rules", "united"]
@@ -44,6 +45,7 @@ class Permission(IntFlag):
 NOTHING: Final = Permission(0)
 
 
+@lru_cache(maxsize=65_536)  # of 256 and 256; a flag's operations are slow
 def united(one: Permission, other: Permission) -> Permission:
     """Return both. A write has the right to append; apparmor_parser refuses a rule that says so."""
     both = one | other
@@ -196,13 +198,17 @@ def _planned(used: Iterable[UsedPath]) -> list[_Planned]:
     used = tuple(used)
     lives = {each.path.rstrip(b"/"): each.lifetime for each in used}
     planned = []
+    known: dict[bytes, Part] = {}
     for each in used:
         parts = each.path.split(b"/")[1:]
         names: list[_Name] = []
         whys = []
+        path = b""
         for n, part in enumerate(parts):
-            life = lives.get(b"/" + b"/".join(parts[: n + 1]), KEPT)
-            found = part_of(part, parts[:n], life)
+            path += b"/" + part
+            found = known.get(path)
+            if found is None:
+                found = known[path] = part_of(part, parts[:n], lives.get(path, KEPT))
             names.append(found.tokens)
             whys += [Collapse(rule, _written(names), examples=(part,)) for rule in found.rules]
         planned.append((tuple(names), each, tuple(whys)))

@@ -20,12 +20,14 @@ from recorder.profiles.fields import Fields
 from recorder.profiles.label import MAX_LABEL, is_object_name
 from recorder.profiles.strict_yaml import NotYamlError, load_yaml
 
-__all__ = ["API_VERSIONS", "KIND", "KINDS", "recording_of", "recording_yaml"]
+__all__ = ["API_VERSIONS", "KIND", "KINDS", "UPDATE", "recording_of", "recording_yaml"]
 
 API_VERSIONS: Final = (f"{GROUP}/v1", f"{GROUP}/v1alpha1")
 KIND: Final = "ProfileRecording"
 KINDS: Final = f"{PREFIX}/kinds"
 """The annotation that says what is looked for besides calls: `denials`. The API has no field for it."""
+UPDATE: Final = f"{PREFIX}/update"
+"""The annotation that names the AppArmorProfile which is to be changed where it stands."""
 
 _MEANS: Final = {**{each.value: each for each in Means}, "bpf": Means.BPF, "logs": Means.LOGS}
 _MERGES: Final = {
@@ -78,17 +80,21 @@ def _recording(value: dict[str, object], uid: str | None, beside: bool, strict: 
     top.text("kind", (KIND,), None if strict else KIND)
     metadata, spec = top.child("metadata"), top.child("spec")
     top.ignore("status")
+    annotations = metadata.table("annotations")
+    kind = ProfileKind(spec.text("kind", [each.value for each in ProfileKind]))
+    means = _MEANS[spec.text("recorder", _MEANS)]
     recording = Recording(
         name=_name(metadata, uid),
-        kind=ProfileKind(spec.text("kind", [each.value for each in ProfileKind])),
-        means=_MEANS[spec.text("recorder", _MEANS)],
+        kind=kind,
+        means=means,
         merge=_MERGES[spec.text("mergeStrategy", _MERGES, MergeStrategy.NONE.value)],
         selector=_selector(spec.child("podSelector"), strict),
         containers=_containers(spec),
         disable=_flag(spec, value["spec"], "disableProfileAfterRecording"),
         generation=metadata.integer("generation", 2**63 - 1, 0),
         beside=beside,
-        denials=Kind.DENIALS in _kinds(metadata),
+        denials=Kind.DENIALS in _kinds(metadata, annotations),
+        update=_update(metadata, annotations, completes=(kind, means) == (ProfileKind.APPARMOR, Means.LOGS)),
     )
     if strict:
         spec.end()
@@ -114,10 +120,10 @@ def _name(metadata: Fields, uid: str | None) -> RecordingName:
     return RecordingName(namespace, name, own if uid is None else uid)
 
 
-def _kinds(metadata: Fields) -> frozenset[Kind]:
+def _kinds(metadata: Fields, annotations: Mapping[str, str]) -> frozenset[Kind]:
     """Those of the annotation; a word that is not known is refused, since it may be a newer recorder's."""
     kinds = set()
-    for word in metadata.table("annotations").get(KINDS, "").split(","):
+    for word in annotations.get(KINDS, "").split(","):
         name = word.strip()
         if name and name not in _KINDS:
             raise InvalidRecording(
@@ -126,6 +132,16 @@ def _kinds(metadata: Fields) -> frozenset[Kind]:
             )
         kinds |= {_KINDS[name]} if name else set()
     return frozenset(kinds)
+
+
+def _update(metadata: Fields, annotations: Mapping[str, str], *, completes: bool) -> str:
+    name = annotations.get(UPDATE, "")
+    at = f"{metadata.at('annotations')}[{UPDATE}]"
+    if name and not completes:
+        raise InvalidRecording(f"{at}: only a recording of kind AppArmorProfile by Logs completes a profile")
+    if name and not is_object_name(name):
+        raise InvalidRecording(f"{at}: {name[:80]!r} is no name of an AppArmorProfile")
+    return name
 
 
 def _selector(fields: Fields, strict: bool) -> LabelSelector:

@@ -7,17 +7,22 @@ from typing import Final
 from recorder.profiles.annotations import PREFIX
 
 __all__ = [
+    "ADDED",
     "ASKED",
     "COLLECTOR_VERSION",
+    "COMPLETED_BY",
+    "COMPLETES",
     "CONTAINER_LABEL",
     "COVERAGE",
     "EDITED",
     "NAMESPACE_LABEL",
     "OWNER",
     "PARTIAL_LABEL",
+    "PLATFORM_MARKS",
     "RECORDED_BY",
     "RECORDING_LABEL",
     "RECORDS",
+    "RULE_COVERAGE",
     "STATE",
     "STATE_FINAL",
     "STATE_RECORDING",
@@ -33,6 +38,15 @@ PARTIAL_LABEL: Final = f"{_SPO}/partial"
 
 COVERAGE: Final = f"{_SPO}/syscall-coverage"
 """JSON: in how many of the merged records each name was seen."""
+
+COMPLETES: Final = f"{PREFIX}/completes"
+"""The profile that denied what this one allows besides."""
+COMPLETED_BY: Final = f"{PREFIX}/completed-by"
+"""The recording by which it was changed last where it stands."""
+ADDED: Final = f"{PREFIX}/added"
+"""What it has that the one which it completes lacked, a line each; or how much of it there is."""
+RULE_COVERAGE: Final = f"{PREFIX}/rule-coverage"
+"""JSON: the same of rules of an AppArmorProfile, those that all records used left out."""
 
 RECORDED_BY: Final = f"{PREFIX}/recorded-by"
 OWNER: Final = "profile-recorder"
@@ -51,6 +65,9 @@ RECORDS: Final = f"{PREFIX}/records"
 
 EDITED: Final = f"{PREFIX}/edited"
 """JSON: the fields that somebody took. The platform writes it; whoever removes it gives them back."""
+
+PLATFORM_MARKS: Final = frozenset({EDITED, f"{PREFIX}/applied", f"{PREFIX}/runtime-file"})
+"""Annotations that the platform itself writes on a result."""
 
 COLLECTOR_VERSION: Final = f"{PREFIX}/collector-version"
 """Of the program that wrote the object; `recorder-version` is that of the agents."""

@@ -8,12 +8,20 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from recorder.model.denial import SelinuxDenial, Text
+from recorder.model.denial import SelinuxDenial, Text, Verdict
 from recorder.model.errors import InvalidProfile
 from recorder.model.ledger import Ledger
 from recorder.model.record import Record
 
-__all__ = ["REFUSED_CLASSES", "REFUSED_PERMISSIONS", "REFUSED_TYPES", "SELF", "SelinuxRules", "selinux_rules"]
+__all__ = [
+    "REFUSED_CLASSES",
+    "REFUSED_PERMISSIONS",
+    "REFUSED_TYPES",
+    "SELF",
+    "SelinuxRules",
+    "denied_domains",
+    "selinux_rules",
+]
 
 SELF: Final = "@self"
 """The type of the process itself."""
@@ -34,9 +42,13 @@ REFUSED_PERMISSIONS: Final = frozenset(
 )
 """With these an installer of SelinuxProfile objects refuses the whole profile."""
 
+_DENIED: Final = frozenset({Verdict.DENIED, Verdict.ALLOWED})
+"""Not what the policy allows and only reports (auditallow)."""
+
 _WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 """Names of classes and of permissions; what comes from another machine may be any text."""
 _TYPE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
+
 _Allowed = Mapping[tuple[str, str], tuple[str, ...]]
 
 
@@ -79,7 +91,9 @@ def selinux_rules(record: Record, domain: str = "") -> SelinuxRules:
     have, or of those that were permissive. InvalidProfile if there is none, or more than one.
     """
     seen = [key for observation in record.observations for key in observation.denials]
-    denials = [key.details for key in seen if isinstance(key.details, SelinuxDenial)]
+    denials = [
+        key.details for key in seen if key.verdict in _DENIED and isinstance(key.details, SelinuxDenial)
+    ]
     domain = domain or _domain(denials)
     allowed: dict[tuple[str, str], set[str]] = {}
     left_out: set[str] = set()
@@ -112,8 +126,10 @@ def selinux_rules(record: Record, domain: str = "") -> SelinuxRules:
     ledger = record.ledger
     if enforced:
         ledger = ledger.join(Ledger({"domain_enforcing": enforced}))
-    if "denials_full" in ledger.counts:
-        ledger = ledger.join(Ledger({"accesses_full": 1}))
+    # Notes for a record of calls; what is made of denials lacks something.
+    missed = sum(ledger.counts.get(name, 0) for name in ("denials_late", "denials_missed"))
+    full = ledger.counts.get("denials_full", 0)
+    ledger = ledger.join(Ledger({"accesses_full": full, "accesses_missed": missed}))
     return SelinuxRules(
         domain=domain,
         allowed={key: tuple(names) for key, names in allowed.items()},
@@ -153,3 +169,18 @@ def _refused(key: tuple[str, str], names: Iterable[str]) -> tuple[str, ...]:
     if target in REFUSED_TYPES or object_class in REFUSED_CLASSES:
         return tuple(names)
     return tuple(name for name in names if name in REFUSED_PERMISSIONS)
+
+
+def denied_domains(record: Record) -> dict[str, tuple[bool, int]]:
+    """Return the types of processes that were denied something: whether any was permissive; how many."""
+    found: dict[str, tuple[bool, int]] = {}
+    for observation in record.observations:
+        for key in observation.denials:
+            details = key.details
+            if key.verdict not in _DENIED or not isinstance(details, SelinuxDenial):
+                continue
+            name = _type(details.source)
+            if name is not None:
+                permissive, count = found.get(name, (False, 0))
+                found[name] = permissive or details.permissive, count + 1
+    return found

@@ -6,6 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from recorder.model.record import Observation
 from recorder.rpc.v1 import agent_pb2 as pb
 from tests.agent.fake_node import FakeNode, fake_node, own_cgroup
 from tests.agent.plans import plan, recording
@@ -25,21 +26,31 @@ def fake(tmp_path: Path, cgroup2: Path) -> Iterator[FakeNode]:
         yield node
 
 
-def test_who_asks_for_accesses_is_told(agent, fake, uplinked, scratch_cgroup, cgroup2):
-    """Captures are refused; a plan's record is lossy where its recording asks; hello and status say why."""
-    agent.settings += fake.settings
+@pytest.mark.parametrize("setting", ["off", "auto"])
+def test_who_asks_for_accesses_is_told(setting, agent, fake, uplinked, scratch_cgroup, cgroup2):
+    """Where they cannot be seen captures are refused with the reason, and a record that lacks them is lossy.
+
+    Of another recording's containers it is not. With auto it is for the kernel to say.
+    """
+    agent.settings += (*fake.settings, "--accesses", setting)
     with uplinked(agent) as collector:
         agent.start()
         collector.wait_for(lambda each: each.hellos)
         (hello,) = collector.hellos
-        assert list(hello.kinds) == [pb.KIND_SYSCALLS]
-        (why,) = (each.problem for each in hello.problems if each.kind == pb.KIND_ACCESSES)
-        assert [each.kind for each in agent.status().problems] == [pb.KIND_DENIALS, pb.KIND_ACCESSES]
+        why = [each.problem for each in hello.problems if each.kind == pb.KIND_ACCESSES]
+        able = pb.KIND_ACCESSES in hello.kinds
+        assert able is not bool(why)
+        assert agent.status().problems == hello.problems
         selection = pb.Selection(cgroup=f"/{scratch_cgroup().relative_to(cgroup2)}")
-        code, text = refusal(lambda: agent.capture(pb.CaptureRequest(selection=selection, kinds=ACCESSES)))
-        assert code == grpc.StatusCode.INVALID_ARGUMENT
-        assert "kinds has KIND_ACCESSES" in text
-        assert why
+        request = pb.CaptureRequest(selection=selection, kinds=ACCESSES)
+        if able:
+            assert next(agent.capture(request)).WhichOneof("event") == "started"
+        else:
+            code, text = refusal(lambda: agent.capture(request))
+            expected = {"off": "INVALID_ARGUMENT", "auto": "FAILED_PRECONDITION"}[setting]
+            assert code == grpc.StatusCode[expected]
+            said = 'set its agent.accesses to "auto"' if setting == "off" else why[0].partition(": ")[2]
+            assert said.splitlines()[0] in text
         asked = recording("asked", "shop")
         asked.kinds.extend(ACCESSES)
         new = plan(asked, recording("other", "bank"))
@@ -50,16 +61,26 @@ def test_who_asks_for_accesses_is_told(agent, fake, uplinked, scratch_cgroup, cg
             for namespace in ("shop", "bank")
         }
 
-        def losses(namespace: str) -> list[dict[str, int]]:
+        def ended(namespace: str) -> list[Observation]:
             stored = list(collector.stored.values())
-            return [
-                each.ledger.losses()
-                for each in stored
-                if each.ended and each.identity.container_id == found[namespace]
-            ]
+            return [each for each in stored if each.ended and each.identity.container_id == found[namespace]]
 
-        collector.wait_for(lambda _: losses("shop") and losses("bank"))
-        assert losses("shop") == [{"accesses_unwatched": 1}]
-        assert losses("bank") == [{}]
+        collector.wait_for(lambda _: ended("shop") and ended("bank"))
+        (shop,), (bank,) = ended("shop"), ended("bank")
+        assert shop.ledger.losses() == ({} if able else {"accesses_unwatched": 1})
+        assert bool(shop.accesses) is able
+        assert shop.provenance.kinds == ("syscalls,accesses" if able else "")
+        assert (bank.ledger.losses(), bool(bank.accesses)) == ({}, False)
         assert agent.terminate() == 0
     assert agent.left() == []
+
+
+def test_accesses_of_a_process_are_refused(agent):
+    """They are known by cgroup."""
+    agent.settings += ("--accesses", "auto")
+    agent.start()
+    code, text = refusal(
+        lambda: agent.capture(pb.CaptureRequest(selection=pb.Selection(pid=1), kinds=ACCESSES))
+    )
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "known by cgroup" in text

@@ -59,6 +59,24 @@ def test_denials_are_beside_the_budget():
         tight.check()
 
 
+def test_accesses_are_beside_the_budget():
+    """As denials, alone and together with them."""
+    without, budget = with_memory(), dataclasses.replace(with_memory(), accesses=True)
+    budget.check()
+    assert set(budget.process) - set(without.process) == {"accesses", "seeing"}
+    assert budget.process["accesses"] == budget.memory.accesses * BOUNDS["accesses"].each
+    assert set(budget.kernel) - set(without.kernel) == {"accesses"}
+    assert 1 * MIB < budget.more["kernel"] < 8 * MIB
+    assert budget.more["process"] < 32 * MIB
+    both = dataclasses.replace(budget, denials=True)
+    both.check()
+    for what, more in both.more.items():
+        alone = dataclasses.replace(without, denials=True).more[what]
+        assert more == alone + budget.more[what]
+        assert f"(memory.{what}, and {more / MIB:.2f} MiB for denials and accesses)" in both.explain()
+    assert (without.limit("accesses"), budget.limit("accesses")) == (0, budget.memory.accesses)
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("denials", [False, True])
 def test_the_kernel_charges_what_is_computed(denials):
@@ -218,7 +236,7 @@ def test_threads_lose_no_count(scaled):
 def test_use_is_a_counter_with_a_ceiling(steps):
     """Against plain integers, for any sequence of takes and gives."""
     budget = with_memory(**dict.fromkeys(BOUNDS, 4))
-    use = Use(dataclasses.replace(budget, denials=True))
+    use = Use(dataclasses.replace(budget, denials=True, accesses=True))
     used, refused = dict.fromkeys(BOUNDS, 0), dict.fromkeys(BOUNDS, 0)
     for name, taking, amount in steps:
         if taking:

@@ -18,11 +18,14 @@ import pytest
 import yaml
 from google.protobuf.json_format import MessageToDict
 
+from recorder.model.access import File, FileRight
+from recorder.model.accesses import Accesses, AccessKey, Seen
 from recorder.model.errors import AccessDenied, LimitReached, NotFound, RemoteFailed
-from recorder.model.record import Pod
+from recorder.model.record import Observation, Phase, Pod
 from recorder.model.wire import from_json
 from recorder.rpc.fields import FieldError, InvalidFields
 from recorder.rpc.status import abort
+from recorder.rpc.v1 import agent_pb2 as pb
 from tests.cli.fake_agent import (
     fake_agent,
     keep_alive,
@@ -140,6 +143,34 @@ def test_each_writes_what_it_can(recorder_cli, agent, tmp_path):
     assert [path.name for path in tmp_path.glob("*.yaml")] == ["shop-web-1-a.yaml"]
 
 
+def test_accesses_come_in_parts_and_become_a_profile(recorder_cli, agent, tmp_path):
+    """What the stream said of one container in several messages is one profile; also with a file for each."""
+    it = observation([0], ended=True)
+
+    def part(path):
+        key = AccessKey(Phase.WORKLOAD, File(path))
+        return Observation(it.source, it.identity, accesses=Accesses({key: Seen(FileRight.READ)}))
+
+    async def script(request, context):
+        yield started(request)
+        yield snapshot(part(b"/srv/one"))
+        yield snapshot(part(b"/srv/two"))
+        yield snapshot(it, final=True)
+
+    agent.script = script
+    done = capture(recorder_cli, agent, "--kind", "accesses", "-f", "apparmor-text")
+    assert done.returncode == 0, done.stderr
+    assert {b'"/srv/one"', b'"/srv/two"'} <= set(done.stdout.split()), done.stdout
+    assert list(agent.requests[0].kinds) == [pb.KIND_SYSCALLS, pb.KIND_ACCESSES]
+    done = capture(
+        recorder_cli, agent, "--kind", "accesses", "--kind", "denials", "-f", "apparmor", "--each", tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(agent.requests[1].kinds) == [pb.KIND_SYSCALLS, pb.KIND_DENIALS, pb.KIND_ACCESSES]
+    (profile,) = tmp_path.glob("*.yaml")
+    assert yaml.safe_load(profile.read_text())["kind"] == "AppArmorProfile"
+
+
 SELECTIONS = {
     "container": (["--container", "0123456789ab"], {"container": "0123456789ab"}),
     "pod": (["--pod", "shop/web-1"], {"pod": {"namespace": "shop", "name": "web-1"}}),
@@ -192,6 +223,11 @@ WRONG = {
     "each and a file": (["--container", "a", "--each", "/tmp", "-o", "f"], "USAGE", "not together"),
     "address": (["--container", "a", "--agent", "nowhere"], "USAGE", "no port"),
     "no certificate": (["--container", "a", "--agent", "localhost:1"], "USAGE", "TLS alone"),
+    "accesses of a process": (
+        ["--pid", "1", "--kind", "accesses"],
+        "USAGE",
+        "--pid is not for --kind accesses",
+    ),
     "half a pair": (["--container", "a", "--key", "k"], "USAGE", "--certificate and --key belong together"),
 }
 

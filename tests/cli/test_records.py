@@ -5,11 +5,14 @@ import json
 import signal
 
 import pytest
+import yaml
 from google.protobuf import json_format
 
 from recorder.collector.store.sighting import Confirmation, Incoming
 from recorder.collector.store.stored import StoredResult
 from recorder.model.abi import Abi
+from recorder.model.access import Signal, SignalRight
+from recorder.model.denial import DenialKey
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
 from recorder.model.record import (
@@ -31,9 +34,12 @@ from tests.collector.memory_store import MemoryStore
 from tests.collector.platform import FakePlatform, recording
 from tests.collector.serving import serving
 from tests.denials_given import apparmor, counted, selinux
+from tests.unit.profiles.accessed import did, files
+from tests.unit.profiles.test_selinux import avc
 from tests.unit.rpc.certificates import Authority
 
-HEAD = ["RECORDING", "CONTAINER", "RECORDS", "RUNNING", "CALLS", "DENIED", "VERDICT", "RESULTS", "NOTES"]
+HEAD = ["RECORDING", "CONTAINER", "RECORDS", "RUNNING", "CALLS", "ACCESSES"]
+HEAD += ["DENIED", "VERDICT", "RESULTS", "NOTES"]
 X86 = CallKey(Abi.X86_64, Phase.WORKLOAD, Outcome.ALLOWED)
 I386 = CallKey(Abi.I386, Phase.WORKLOAD, Outcome.ALLOWED)
 DENIED = CallKey(Abi.X86_64, Phase.WORKLOAD, Outcome.DENIED)
@@ -118,9 +124,9 @@ def test_a_line_for_each_container_s_name(recorder_cli, collector):
     done = recorder_cli.run("records", "--collector", collector.unix)
     assert stripped(table(done)) == [
         HEAD,
-        ["blog/blog", "app", "1", "1", "1", "1", "lossy: slots_full 2", "-", "-"],
-        ["shop/later", "-", "0", "0", "0", "0", "-", "-", "nothing seen yet"],
-        ["shop/web", "nginx", "2", "1", "4", "0", "complete", "web-nginx (final)", "1 refused"],
+        ["blog/blog", "app", "1", "1", "1", "0", "1", "lossy: slots_full 2", "-", "-"],
+        ["shop/later", "-", "0", "0", "0", "0", "0", "-", "-", "nothing seen yet"],
+        ["shop/web", "nginx", "2", "1", "4", "0", "0", "complete", "web-nginx (final)", "1 refused"],
     ]
 
 
@@ -208,7 +214,7 @@ def test_explain_of_denials(recorder_cli, collector):
     assert lines[at + 3][4] == r"\x1b[2Jred\u202e tcontext=u:object_r:shadow_t:s0"
     assert len(lines) == at + 4
     done = recorder_cli.run("records", "web", "--collector", collector.unix)
-    assert stripped(table(done))[1][5] == "2"
+    assert stripped(table(done))[1][6] == "2"
 
 
 def test_json_has_denials(recorder_cli, collector):
@@ -328,3 +334,117 @@ def test_texts_of_containers_are_data(recorder_cli, collector, how):
     done = recorder_cli.run("records", "--collector", collector.unix, *how)
     assert done.returncode == 0, done.stderr
     assert all(each.isprintable() or each == "\n" for each in done.stdout.decode())
+
+
+@pytest.fixture
+def accessed(collector):
+    """Two pods of a recording: both have a program and a library; each its own files, one sends a signal."""
+    asked = recording("files", "shop", kind=ProfileKind.APPARMOR)
+    common = "rx /bin/app\nrm /lib/libc.so.6"
+    first = files(f"{common}\nr /etc/a.conf").join(did((Signal(15), SignalRight.SEND)))
+    # beyond a message of 512 KiB
+    many = "\n".join(f"r /srv/data/{'x' * 200}{n}.bin" for n in range(4000))
+
+    def put(made):
+        store = made.store
+        store.save(asked)
+        for number, used in ((21, first), (22, files(f"{common}\n{many}"))):
+            one = seen(number, {}, accesses=used)
+            store._put(Incoming(one, (asked.id,)))
+            row = store.rows[one.source]
+            store.rows[one.source] = dataclasses.replace(row, confirmation=Confirmation.CONFIRMED)
+
+    collector.do(put)
+    return collector
+
+
+def test_what_was_accessed_is_counted_in_the_table(recorder_cli, accessed):
+    """Of the container that has most; the accesses themselves are not sent for it."""
+    done = recorder_cli.run("records", "--collector", accessed.unix, "files")
+    assert [line[5] for line in stripped(table(done))] == ["ACCESSES", "4002"]
+
+
+def test_accesses_are_explained_as_rules(recorder_cli, accessed):
+    """In how many records each was used, and what each pattern stands for; parts were joined."""
+    done = recorder_cli.run("records", "--collector", accessed.unix, "files", "--explain")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode().splitlines()
+    rules = {" ".join(line.split()) for line in lines[lines.index("accessed, as rules of a profile:") + 1 :]}
+    assert {
+        "RULE SEEN IN",
+        '"/bin/app" rix, 2 of 2',
+        '"/lib/libc.so.6" rm, 2 of 2',
+        '"/etc/a.conf" r, 1 of 2',
+        '"/srv/data/*.bin" r, 1 of 2',
+        'signal (send) set=(term) peer="*", -',
+    } <= rules
+    (pattern,) = (line for line in lines if line.startswith("pattern: "))
+    assert pattern.startswith("pattern: /srv/data/*.bin: threshold: 4000 names (more than 10): ")
+
+
+def test_the_whole_profile_is_given_as_text(recorder_cli, accessed):
+    """With what the abstract form has no field for; as the object, that is a warning."""
+    done = recorder_cli.run("records", "--collector", accessed.unix, "files", "-f", "apparmor-text")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert "profile files-nginx flags=(attach_disconnected,mediate_deleted) {" in text
+    assert '  signal (send) set=(term) peer="*",\n' in text
+    assert '  "/etc/a.conf" r,  # 1 of 2\n' in text
+    done = recorder_cli.run("records", "--collector", accessed.unix, "files", "-f", "apparmor")
+    spec = yaml.safe_load(done.stdout)["spec"]
+    assert spec["abstract"]["filesystem"]["readOnlyPaths"] == ["/etc/a.conf", "/srv/data/*.bin"]
+    assert b"recorder: warning: files-nginx: signals: used by the workload" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["cil", "selinux"])
+def test_what_selinux_denied_is_given_as_a_profile(recorder_cli, collector, form):
+    """Of two pods together; what an installer refuses is in the CIL, and a warning."""
+    asked = recording("types", "shop", kind=ProfileKind.SELINUX)
+    reads = avc("recording.process", "etc_t", "file", "read")
+    hard = avc("recording.process", "recording.process", "capability", "setuid")
+
+    def put(made):
+        made.store.save(asked)
+        for number, denied in ((31, reads), (32, hard)):
+            one = seen(number, {X86: [0]}, denials={DenialKey("allowed", denied): counted()})
+            made.store._put(Incoming(one, (asked.id,)))
+            row = made.store.rows[one.source]
+            made.store.rows[one.source] = dataclasses.replace(row, confirmation=Confirmation.CONFIRMED)
+
+    collector.do(put)
+    done = recorder_cli.run("records", "--collector", collector.unix, "types", "-f", form)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    if form == "cil":
+        assert "(block types_nginx\n" in text
+        assert "(allow process etc_t (file (read)))" in text
+        assert "(allow process process (capability (setuid)))" in text
+    else:
+        assert yaml.safe_load(text)["spec"]["allow"] == {"etc_t": {"file": ["read"]}}
+    assert b"recorder: warning: types-nginx: @self capability { setuid }" in done.stderr
+    done = recorder_cli.run("records", "--collector", collector.unix, "web", "-f", form)
+    assert done.returncode == 2
+    assert b"SELinux denied nothing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["files", "-f", "seccomp"], "--format: there is no format 'seccomp'"),
+        (["-f", "apparmor-text"], "--format needs the NAME of a recording"),
+        (["files", "-f", "apparmor", "--json"], "--json and --format: give one of them"),
+    ],
+)
+def test_what_no_profile_is_made_of_is_refused(recorder_cli, collector, arguments, said):
+    """Before anything is asked."""
+    done = recorder_cli.run("records", "--collector", collector.unix, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr.decode()
+
+
+def test_a_recording_without_accesses_gives_no_profile(recorder_cli, collector):
+    """A profile that allows nothing would help nobody."""
+    done = recorder_cli.run("records", "--collector", collector.unix, "web", "-f", "apparmor-text")
+    assert done.returncode == 2
+    assert b"no access was seen, so a profile would allow nothing" in done.stderr
+    assert done.stdout == b""

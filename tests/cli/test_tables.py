@@ -77,6 +77,16 @@ STATUS = pb.GetStatusResponse(
         pb.RuntimeStatus(name="containerd", version="1.6.20", endpoint="/run/c.sock", reachable=True),
         pb.RuntimeStatus(name="docker", endpoint="/run/d.sock", problem="refused"),
     ],
+    kinds=[pb.KIND_SYSCALLS, pb.KIND_DENIALS],
+    problems=[
+        pb.KindProblem(kind=pb.KIND_DENIALS, problem="no kprobes"),
+        pb.KindProblem(kind=pb.KIND_ACCESSES, problem=f"the kernel cannot {HOSTILE}"),
+    ],
+    modules=[
+        pb.SecurityModule(name="capability"),
+        pb.SecurityModule(name="selinux", mode="permissive"),
+        pb.SecurityModule(name=HOSTILE),
+    ],
     uplink=pb.UplinkStatus(collector="c:7443", unacknowledged=5, spool_bytes=3 << 20, problem="UNAVAILABLE"),
 )
 
@@ -107,6 +117,9 @@ def test_status_says_bounds_losses_captures_runtimes_and_the_collector(recorder_
     assert ["docker", "-", "/run/d.sock", "not", "reachable:", "refused"] in lines
     assert "collector: c:7443, not connected: UNAVAILABLE; 5 unacknowledged, spool 3.0 MiB" in text
     assert "plan: 2 recordings, revision 17" in text
+    assert "records: syscalls, denials\nproblem, denials: no kprobes\n" in text
+    assert r"problem, accesses: the kernel cannot \x1b[2Jred" in text
+    assert r"security modules: capability, selinux (permissive), \x1b[2Jred\u202e\x0a" in text
     assert r"abc      container \x1b[2Jred\u202e\x0a  1         connected" in text
 
 

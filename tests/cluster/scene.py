@@ -70,14 +70,22 @@ class Scene:
         """In the agents' loop."""
         return self.loop.do(coroutine)
 
-    def agent(self, node: str = "node-a", *, certificate: str = "", boot: str = "boot-1") -> SimulatedAgent:
-        """An agent that connects and reports; `certificate`: of another node. One of the same node ends."""
+    def agent(
+        self, node: str = "node-a", *, certificate: str = "", boot: str = "boot-1", **able: Any
+    ) -> SimulatedAgent:
+        """An agent that connects and reports; `certificate`: of another node. One of the same node ends.
+
+        able: what its hello says that the node can do.
+        """
         if node in self._agents:
             self.stop(self._agents[node])
 
         async def make() -> SimulatedAgent:
             tls = self.collector.credentials(certificate or node)
-            return SimulatedAgent(f"localhost:{self.wire.port}", node, tls, boot=boot)
+            agent = SimulatedAgent(f"localhost:{self.wire.port}", node, tls, boot=boot)
+            for name, value in able.items():
+                setattr(agent, name, value)
+            return agent
 
         made = self._agents[node] = self.do(make())
         self._running.append(self.loop.start(made.uplink.run()))
@@ -142,10 +150,12 @@ class Scene:
         """A ProfileRecording is applied; its uid."""
         return str(self.client.create(recording(place, name, **spec))["metadata"]["uid"])
 
-    def profile(self, name: str, until: Callable[[Object], object] = bool) -> Object:
+    def profile(
+        self, name: str, until: Callable[[Object], object] = bool, *, kind: str = "SeccompProfile"
+    ) -> Object:
         """The profile of that name, once it is such."""
         found = self.client.wait(
-            "SeccompProfile", name, lambda each: each is not None and bool(until(each)), seconds=SECONDS
+            kind, name, lambda each: each is not None and bool(until(each)), seconds=SECONDS
         )
         assert found
         return found

@@ -17,10 +17,11 @@ from tests.cluster.node.cluster import Cluster
 from tests.cluster.node.ground import SETTINGS
 from tests.cluster.node.images import ASK
 from tests.cluster.node.pods import Pods, container, deployment, is_ready, job, phase, pod, restarts, service
-from tests.cluster.node.remains import PREFIX, hierarchies
+from tests.cluster.node.remains import PREFIX
 from tests.cluster.place import SERVICE
-from tests.guest.runs import start_time
+from tests.owner import start_time
 from tests.truth.oci import Layout
+from tests.truth.remains import hierarchies
 
 pytestmark = pytest.mark.root
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,6 +176,7 @@ from tests.cluster.start import open_cache
 from tests.guest.runs import new_run
 from tests.truth.containerd import PAUSE
 from tests.truth.oci import Layout
+from tests.truth.remains import hierarchies
 ground = Ground(new_run(open_cache().run), Layout.detect())
 runtime = Runtime(ground, find_runtime_programs())
 ground.start()

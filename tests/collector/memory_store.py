@@ -2,12 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from recorder.collector.store.packed_accesses import packed
 from recorder.collector.store.sighting import Change, Confirmation, Incoming, Sighting
 from recorder.collector.store.stored import StoredRecording, StoredResult
+from recorder.model.accesses import Accesses
 from recorder.model.errors import StoreFull
 from recorder.model.record import Source
 from recorder.model.recording import Recording
+
+
+def _without_accesses(sighting: Sighting) -> Sighting:
+    return replace(sighting, observation=replace(sighting.observation, accesses=Accesses()))
 
 
 class MemoryStore:
@@ -76,12 +83,24 @@ class MemoryStore:
     async def results(self, recording_id: str) -> list[StoredResult]:
         return list(self.published.get(recording_id, ()))
 
-    async def sightings(self, recording_id: str, *, after: int = 0, limit: int) -> list[Sighting]:
+    async def sightings(
+        self, recording_id: str, *, accesses: bool = True, after: int = 0, limit: int
+    ) -> list[Sighting]:
         found = [each for each in self.rows.values() if recording_id in each.recordings and each.id > after]
-        return sorted(found, key=lambda each: each.id)[:limit]
+        found = sorted(found, key=lambda each: each.id)[:limit]
+        return found if accesses else [_without_accesses(each) for each in found]
 
-    async def sighting(self, sighting_id: int) -> Sighting | None:
-        return next((each for each in self.rows.values() if each.id == sighting_id), None)
+    async def sighting(self, sighting_id: int, *, accesses: bool = True) -> Sighting | None:
+        found = next((each for each in self.rows.values() if each.id == sighting_id), None)
+        return found if accesses or found is None else _without_accesses(found)
+
+    async def accesses(self, sighting_id: int) -> Mapping[int, bytes]:
+        found = await self.sighting(sighting_id)
+        return packed(found.observation.accesses) if found else {}
+
+    async def accesses_of(self, sighting_ids: Sequence[int]) -> Mapping[int, int]:
+        rows = {each.id: len(each.observation.accesses.entries) for each in self.rows.values()}
+        return {each: rows[each] for each in sighting_ids if rows.get(each)}
 
     async def changed_since(self, revision: int) -> list[int]:
         return [each.id for each in self.rows.values() if each.revision > revision]

@@ -13,6 +13,7 @@ from recorder.collector.results.publisher import Publisher
 from recorder.collector.results.result_policy import ResultPolicy
 from recorder.collector.store import AsyncStore, Incoming, StoreBounds
 from recorder.model.abi import Abi
+from recorder.model.accesses import Accesses
 from recorder.model.denial import DenialCount, DenialKey
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
@@ -59,6 +60,7 @@ def seen(
     outcome: int = Outcome.ALLOWED,
     ledger: dict[str, int] | None = None,
     denials: Mapping[DenialKey, DenialCount] | None = None,
+    accesses: Accesses | None = None,
 ) -> Observation:
     """What one run of a container called so far; names are separated by spaces."""
     abi, numbers = NUMBERS[machine]
@@ -74,6 +76,7 @@ def seen(
         wall_offset_ns=WALL,
         ended=ended,
         denials=denials or {},
+        accesses=accesses or Accesses(),
     )
 
 

@@ -111,13 +111,14 @@ class Serve:
         containers: tuple[str, ...] = (),
         merge: str = "None",
         kinds: str = "",
+        kind: str = "SeccompProfile",
     ) -> None:
         """A file with a recording, as a person would write it; `kinds`: the annotation."""
         metadata: dict[str, Any] = {"name": name, **({"namespace": namespace} if namespace else {})}
         if kinds:
             metadata["annotations"] = {"recorder.x-k8s.io/kinds": kinds}
         spec: dict[str, Any] = {
-            "kind": "SeccompProfile",
+            "kind": kind,
             "recorder": "Bpf",
             "mergeStrategy": merge,
             "podSelector": {"matchLabels": dict(labels)} if labels else {},

@@ -16,6 +16,7 @@ from recorder.agent.plan import Plan, plan_of
 from recorder.agent.uplink import Pace, Uplink
 from recorder.containers.container import Container, Manager
 from recorder.model.abi import Abi
+from recorder.model.accesses import Accesses
 from recorder.model.denial import DenialCount, DenialKey
 from recorder.model.ledger import Ledger
 from recorder.model.numbers import Numbers
@@ -35,6 +36,7 @@ from recorder.model.syscall import syscall_number
 from recorder.model.wire import to_observation
 from recorder.record.v1 import record_pb2
 from recorder.rpc.tls import TlsFiles, channel_credentials
+from recorder.rpc.v1 import agent_pb2
 from recorder.rpc.v1 import collector_pb2 as pb
 
 __all__ = ["SimulatedAgent", "SimulatedContainer", "calls", "numbers_of"]
@@ -74,6 +76,7 @@ class SimulatedContainer:
     restart: int = 0
     observation: Observation | None = None
     not_recorded: str = ""
+    denials_by: str = ""  # whose denials are looked for on its node, and by what
 
     @property
     def id(self) -> str:
@@ -99,10 +102,11 @@ class SimulatedContainer:
 
     def begin(self, node: str, boot: str) -> Observation:
         """Nothing seen yet."""
+        made_by = Provenance("0.1.0", "6.1.0", self.machine, "libbpf", "container", "runc", "1.1.5")
         return Observation(
             source=Source(node, boot, self.serial, BOOT + self.serial),
             identity=self.container().identity(),
-            provenance=Provenance("0.1.0", "6.1.0", self.machine, "libbpf", "container", "runc", "1.1.5"),
+            provenance=replace(made_by, denials=self.denials_by),
             first_seen_ns=BOOT + self.serial,
             last_seen_ns=BOOT + self.serial,
             wall_offset_ns=WALL,
@@ -126,6 +130,9 @@ class SimulatedAgent:
         pace: Pace = QUICK,
         boot: str = "boot-1",
     ) -> None:
+        self.kinds = [agent_pb2.KIND_SYSCALLS, agent_pb2.KIND_DENIALS, agent_pb2.KIND_ACCESSES]
+        self.problems: list[agent_pb2.KindProblem] = []
+        self.modules = [agent_pb2.SecurityModule(name="apparmor"), agent_pb2.SecurityModule(name="selinux")]
         self.node = node
         self.boot = boot
         self.plan = Plan()
@@ -159,6 +166,11 @@ class SimulatedAgent:
         """Its ledger says so."""
         before = container.observation or container.begin(self.node, self.boot)
         self._put(container, replace(before, ledger=before.ledger.join(Ledger({cause: count}))))
+
+    def access(self, container: SimulatedContainer, accesses: Accesses) -> None:
+        """It used this, besides what it used before."""
+        before = container.observation or container.begin(self.node, self.boot)
+        self._put(container, before.join(replace(before, accesses=accesses)))
 
     def deny(
         self,
@@ -253,7 +265,9 @@ class SimulatedAgent:
             kernel_release="6.1.0",
             machine="x86_64",
             loader="libbpf",
-            kinds=[1],
+            kinds=self.kinds,
+            problems=self.problems,
+            modules=self.modules,
             plan_revision=self.plan.revision,
         )
 

@@ -9,7 +9,6 @@ from recorder.collector.agents.ingest import IngestBounds
 from recorder.collector.agents.plan import PlanBounds, plan_message
 from recorder.collector.service import RECEIVE_BYTES, ServiceBounds
 from recorder.model.errors import StoreDamaged
-from recorder.model.recording import ProfileKind
 from recorder.model.wire import to_observation
 from recorder.rpc.v1 import collector_pb2 as pb
 from tests.collector.ground import CALLS, QUICK, Certificates, bounds, container, ground, observed
@@ -243,7 +242,6 @@ def test_the_plan_is_sent_at_hello_and_at_each_change(certificates, tmp_path):
             assert await agent.plan() == plan_message([first])
             platform.add(second)
             assert await agent.plan() == plan_message([first, second])
-            platform.add(recording("c", kind=ProfileKind.APPARMOR))
             platform.add(recording("a", generation=7))
             platform.delete(second)
             assert await agent.plan() == plan_message([first])

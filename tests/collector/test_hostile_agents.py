@@ -311,6 +311,48 @@ def test_lists_without_end(beside):
     beside(work)
 
 
+def test_accesses_without_end(beside):
+    """Paths of 1 MB, a million entries, bytes that no path has, and parts of another node's container."""
+
+    def accessed(*accesses, **values):
+        message = message_of(observed(1, **values))
+        message.accesses.extend(accesses)
+        return message
+
+    def file(path, **more):
+        return record_pb2.Access(phase=2, file=record_pb2.File(path=path), rights=1, **more)
+
+    async def work(them):
+        refused = them.refused
+        assert (await refused(accessed(file(b"/" * 1_000_000)))).startswith("too_large: the report has 100")
+        assert "has 4097 bytes; at most 4096" in await refused(accessed(file(b"/" * 4097)))
+        assert "with a NUL in it" in await refused(accessed(file(b"/a\0")))
+        assert "accesses[1]: subject is missing" in await refused(accessed(file(b"/a"), record_pb2.Access()))
+        assert "comm is" in await refused(accessed(file(b"/a", comm=b"x" * 16)))
+        assert (await refused(accessed(file(b"/a", time_ns=1 << 63)))).startswith(
+            "too_large: accesses: time_ns"
+        )
+        cut = accessed(file(b"/a"))
+        cut.accesses_cut_at = b"short"
+        assert "accesses_cut_at" in await refused(cut)
+        many = accessed(*[record_pb2.Access(user_namespace=record_pb2.UserNamespace())] * 16_385)
+        assert (await refused(many)).startswith("too_large: accesses has 16385 entries")
+        assert (await refused(accessed(file(b"/a"), node="node-b"))).startswith("foreign_node: ")
+        assert them.of_hostile == {}
+        async with them.made.agent("node-c") as another:
+            await another.plan()
+            entry = b"\x62\x09\x08\x02\x12\x05\x0a\x03/ab"
+            await another.send_bytes(b"\x12\xff\xff\xff\x07" + entry * 1_000_000)
+            assert (await another.ended())[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        # in parts, twice and out of order
+        for paths in ((b"/c",), (b"/a", b"/b"), (b"/c",)):
+            assert await them.hostile.answer(accessed(*map(file, paths)), MINE.id) == ""
+        (row,) = them.of_hostile.values()
+        assert [key.subject.path for key in row.observation.accesses.entries] == [b"/a", b"/b", b"/c"]
+
+    beside(work)
+
+
 def test_denials_without_end(beside):
     """How many, how large, how often, when, and of which texts; what an agent can have of them is taken."""
     one = to_denials({apparmor(): counted()})[0]

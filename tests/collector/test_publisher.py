@@ -7,7 +7,7 @@ import pytest
 
 from recorder.collector.store import Incoming, StoreBounds
 from recorder.model.record import Phase
-from recorder.model.recording import MergeStrategy, ProfileKind
+from recorder.model.recording import MergeStrategy
 from tests.collector.platform import recording
 from tests.collector.publishing import SECCOMP, allowed, condition, coverage, seen, staged
 
@@ -301,17 +301,6 @@ async def test_nodes_of_two_machines_give_both_architectures(stage):
     names = json.loads(result.annotations["recorder.x-k8s.io/abi"])["names"]
     assert "socket" in names["aarch64"]
     assert "socket" not in names["x86_64"]
-
-
-@staged
-async def test_a_kind_that_is_not_served_gets_a_condition_and_no_result(stage):
-    """It says what to do."""
-    asked = stage.platform.add(recording(kind=ProfileKind.APPARMOR))
-    pod = stage.platform.add_pod("web")
-    await stage.report(seen("execve", pod=pod), to=asked)
-    await stage.pass_(60)
-    assert condition(stage, asked, "Ready").reason == "KindNotServed"
-    assert not stage.platform.names()
 
 
 @staged

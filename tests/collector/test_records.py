@@ -305,9 +305,9 @@ def test_a_large_recording_comes_in_pages(seen, scaled):
         limits = []
         whole = them.store.sightings
 
-        async def sightings(recording_id, *, after=0, limit):
+        async def sightings(recording_id, *, accesses, after=0, limit):
             limits.append(limit)
-            return await whole(recording_id, after=after, limit=limit)
+            return await whole(recording_id, accesses=accesses, after=after, limit=limit)
 
         them.store.sightings = sightings
         async with them.made.root() as stub:

@@ -332,3 +332,31 @@ def test_what_cannot_be_served_is_refused_and_nothing_is_left(serve, recorder_cl
     assert not serve.pins.exists()
     checked = recorder_cli.run(*arguments, "--check")
     assert (checked.returncode, checked.stdout.startswith(b"kernel memory: ")) == (0, True)
+
+
+def test_a_node_that_does_not_look_for_accesses_says_so(serve, podman, rootfs):
+    """The agent's own reason, in the status, before and after a container ran; and no empty profile."""
+    serve.podman = str(podman.folder / "root")
+    serve.record("web", labels={"app": "web"}, kind="AppArmorProfile")
+    serve.start()
+
+    def ready():
+        conditions = (serve.status("web") or {}).get("conditions", ())
+        return next((each for each in conditions if each["type"] == "Ready"), {})
+
+    told = serve.wait_for(lambda: (found := ready()).get("reason") == "NodesUnable" and found)
+    assert told["status"] == "False"
+    assert "test-node (agent.accesses is" in told["message"]
+    run(podman, rootfs, "it", ("/five",), "--label", "app=web").good()
+    lossy = serve.wait_for(
+        lambda: next(
+            (
+                each
+                for each in serve.status("web")["conditions"]
+                if each["type"] == "Complete" and each["reason"] != "NothingRecorded"
+            ),
+            None,
+        )
+    )
+    assert (lossy["reason"], "accesses_unwatched" in lossy["message"]) == ("Lossy", True)
+    assert not list(serve.results.glob("web-it*"))

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+import yaml
 
 from recorder.collector.collector import Collector
+from recorder.collector.folders.platform import Folders
 from recorder.collector.service import NAME
 from recorder.collector.settings import (
     ListenSettings,
@@ -22,11 +24,15 @@ from recorder.collector.settings import (
     StoreSettings,
     WebSettings,
 )
+from recorder.model.access import Signal, SignalRight
 from recorder.model.errors import AddressInUse, InvalidCertificate, StorageError, StoreDamaged
 from recorder.model.recording import ProfileKind
 from recorder.rpc.tls import channel_credentials
+from recorder.rpc.v1 import agent_pb2
 from tests.collector.ground import WAIT, Certificates, FakeReviewer, RawAgent, container, observed
 from tests.collector.platform import FakePlatform, recording
+from tests.unit.collector.test_folders_recordings import text
+from tests.unit.profiles.accessed import did, files
 
 LOCAL = "127.0.0.1:0"
 
@@ -133,6 +139,57 @@ def test_from_a_report_to_a_result(settings, certificates):
             assert {"read", "write", "open"} <= set(allowed)
             assert collector.ready
 
+    asyncio.run(run())
+
+
+def test_in_folders_accesses_become_a_profile_and_a_status(settings, certificates, tmp_path):
+    """Without Kubernetes: a recording is a file, and so are the AppArmorProfile and the status."""
+
+    async def run():
+        (tmp_path / "recordings").mkdir()
+        asked = text("web").replace("SeccompProfile", "AppArmorProfile")
+        (tmp_path / "recordings" / "web.yaml").write_text(asked)
+        folders = Folders(
+            tmp_path / "recordings", tmp_path / "results", tmp_path / "state" / "f.json", poll=0.05
+        )
+        profile = tmp_path / "results" / "web-app_apparmorprofile.yaml"
+
+        def read(path=profile):
+            return yaml.safe_load(path.read_text()) if path.exists() else None
+
+        async with running(settings, folders) as collector, agent(collector, certificates, "node-a") as one:
+            plan = await one.plan()
+            while not plan.recordings:
+                plan = await one.plan()
+            (planned,) = plan.recordings
+            assert planned.kinds == [agent_pb2.KIND_ACCESSES]
+            seen = observed(1, (), identity=container(1, ""))
+            for part in (files("rx /bin/app\nr /etc/a"), files("r /etc/b").join(signals)):
+                assert await one.answer(replace(seen, accesses=part), planned.id) == ""
+            paths = await until(
+                lambda: (found := read()) and found["spec"]["abstract"]["filesystem"].get("readOnlyPaths")
+            )
+            assert paths[0] == "/etc/a"
+            assert await one.answer(replace(seen, ended=True), planned.id) == ""
+            await until(lambda: read()["spec"]["state"] == "Enabled")
+            found = read()
+            assert (found["kind"], found["metadata"]["name"]) == ("AppArmorProfile", "web-app")
+            assert found["spec"]["abstract"] == {
+                "executable": {"allowedExecutables": ["/bin/app"]},
+                "filesystem": {"readOnlyPaths": ["/etc/a", "/etc/b"]},
+            }
+            status = await until(
+                lambda: (
+                    (told := read(tmp_path / "results" / "web.status.yaml"))
+                    and told["status"].get("results", [{}])[0].get("state") == "final"
+                    and told["status"]
+                )
+            )
+            assert (status["results"][0]["kind"], status["results"][0]["rules"]) == ("AppArmorProfile", 3)
+            reasons = {each["type"]: each["reason"] for each in status["conditions"]}
+            assert reasons["PartlyExpressed"] == "NotExpressible"
+
+    signals = did((Signal(15), SignalRight.SEND))
     asyncio.run(run())
 
 

@@ -1,7 +1,6 @@
 """The stage with its trials, and each workload in turn."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from tests.enforcement.emitted import Recorder
 from tests.enforcement.stage import Stage
 from tests.enforcement.trials import Trials
 from tests.enforcement.workload import WORKLOADS, Workload
+from tests.owner import owner
 from tests.truth import oci
 
 
@@ -31,7 +31,7 @@ def trials(
     for runtime in ("runc", "crun"):
         if shutil.which(runtime) is None:
             pytest.skip(f"{runtime} is not installed (make setup)")
-    name = f"enforcement-{os.getpid()}"
+    name = f"enforcement-{owner()}"
     with layout.ground("crun"):
         for mounted in (layout.cgroup2, *layout.v1):
             (mounted / oci.PARENT.lstrip("/") / name).mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from tests.truth import programs
 
 ROOT = Path(__file__).parents[2]
 # The test programs are pushed built: gcc in a guest takes most of a minute for them.
-PARTS = ("recorder", "tests", "bpf", "build/programs", "pyproject.toml")
+PARTS = ("recorder", "tests", "bpf", "deploy/selinux", "build/programs", "pyproject.toml")
 COMMAND = """#!/usr/bin/python3
 import sys
 from recorder.cli.main import main

@@ -1,7 +1,4 @@
-"""The folder of a running guest, and the end of those whose harness has died.
-
-A folder's name says who owns it: process id and that process's start time, so that a reused id is noticed.
-"""
+"""The folder of a running guest, named after its owner, and the end of those whose harness has died."""
 
 import contextlib
 import itertools
@@ -10,22 +7,14 @@ import shutil
 import signal
 from pathlib import Path
 
+from tests.owner import is_orphan, owner
+
 _serial = itertools.count(1)
-
-
-def start_time(pid: int) -> int | None:
-    """Clock ticks after boot at which a process began (proc(5), stat, field 22); None if there is none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
 
 
 def new_run(runs: Path) -> Path:
     """An empty folder that belongs to this process."""
-    folder = runs / f"{os.getpid()}-{start_time(os.getpid())}-{next(_serial)}"
+    folder = runs / f"{owner()}-{next(_serial)}"
     folder.mkdir()
     return folder
 
@@ -34,8 +23,7 @@ def sweep(runs: Path) -> int:
     """End the guests of processes that are gone, and remove their folders; how many there were."""
     count = 0
     for folder in runs.iterdir():
-        pid, _, rest = folder.name.partition("-")
-        if pid.isdigit() and str(start_time(int(pid))) == rest.partition("-")[0]:
+        if not is_orphan(folder.name):
             continue
         count += 1
         with contextlib.suppress(OSError, ValueError):

@@ -120,7 +120,7 @@ _ONCE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("command_line", "paths"
 _TWICE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("bounds", "lifetime"))
 ACCESSES = {
     "6.1": (*_EVERYWHERE, *_ONCE),
-    "6.12": (*_EVERYWHERE, f"{_ACCESSES}/test_round_trip.py"),
+    "6.12": (*_EVERYWHERE, *(f"{_ACCESSES}/test_{name}.py" for name in ("agent", "round_trip"))),
     "newest": (*_EVERYWHERE, *_TWICE),
 }
 # For denials alone: SELinux beside 6.1, and where only the audit log can be read. 5.10
@@ -130,7 +130,10 @@ FEW = {
         "tests/guest/inside/denials/test_selinux.py::test_two_cgroups_at_once",
         "tests/guest/inside/denials/test_selinux.py::test_denials_without_an_audit_record_are_counted",
     ),
-    Spec("6.12", "selinux"): ("tests/guest/inside/denials/test_selinux.py::test_two_cgroups_at_once",),
+    Spec("6.12", "selinux"): (
+        "tests/guest/inside/denials/test_selinux.py::test_two_cgroups_at_once",
+        "tests/guest/inside/selinux",
+    ),
     Spec("5.10"): ("tests/guest/inside/denials/test_apparmor.py::test_two_cgroups_and_both_modes_at_once",),
 }
 KERNELS = ("6.1", "newest", "6.12")

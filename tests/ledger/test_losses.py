@@ -14,6 +14,7 @@ from recorder.model.access import File, FileRight
 from recorder.model.accesses import Accesses, AccessKey, Seen
 from recorder.model.denial import DenialCount, DenialKey, SelinuxDenial, Sighting, Text
 from recorder.model.errors import BpfLimit
+from recorder.model.ledger import Ledger
 from recorder.model.record import Observation, Phase, Record, Source
 from recorder.profiles.selinux_rules import selinux_rules
 from tests.kernel_objects import held_by, recursion_misses
@@ -247,6 +248,17 @@ def test_accesses_full_by_more_files_than_are_kept(capsys, monkeypatch):
     record = seen(0).join(seen(51))
     assert len(record.observations[0].accesses.entries) == 100
     assert_judged(record, capsys, losses={"accesses_full": 1})
+
+
+def test_accesses_missed_by_denials_that_were_not_seen():
+    """Earlier ones, and such as were missed: notes for a record of calls, a loss for what denials make."""
+    once = DenialCount(1, Sighting(1, 1, b"sh"), Sighting(1, 1, b"sh"))
+    context = Text(b"u:r:web_t:s0", 12)
+    key = DenialKey("allowed", SelinuxDenial(context, context, "file", ("read",), True, Text()))
+    noted = Ledger({"denials_late": 1, "denials_missed": 2, "denials_unwatched": 1})
+    record = Record((Observation(Source("n", "b", 1, 1), denials={key: once}, ledger=noted),))
+    assert record.verdict.complete
+    assert str(selinux_rules(record).ledger.verdict) == "lossy: accesses_missed 3"
 
 
 def test_domain_enforcing_by_a_denial_that_took_place():

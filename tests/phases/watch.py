@@ -1,6 +1,5 @@
 """Every cgroup below a watched one, recorded by the kernel room and read when it ends."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,11 @@ from recorder.kernel.backend import Target, WatchRule
 from recorder.kernel.layout import SlotMode
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.spec import Bounds, syscalls_spec
+from tests.owner import owner
 from tests.phases.seen import Seen
 from tests.truth import oci
 
-BELOW = f"phases-{os.getpid()}"  # below oci.PARENT, so that no other test run's containers are in it
+BELOW = f"phases-{owner()}"  # below oci.PARENT, so that no other test run's containers are in it
 TIMEOUT = 30.0  # seconds until the end of a cgroup must have been reported
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.owner import owner
 from tests.truth.oci import PARENT, TIMEOUT, Ended, Layout, OciError
 
 SHIM = "containerd-shim-runc-v2"
@@ -63,7 +64,8 @@ _serial = itertools.count(1)
 
 
 def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="containerd-", dir="/tmp"))  # a socket's path has 107 bytes at most
+    # a socket's path has 107 bytes at most
+    return Path(tempfile.mkdtemp(prefix=f"containerd-{owner()}-", dir="/tmp"))
 
 
 def _binary(runtime: str) -> str:

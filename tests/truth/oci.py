@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.owner import owner
+
 # What `runc spec` grants, and what a server needs to drop to its own user.
 CAPABILITIES = (
     *("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"),
@@ -267,7 +269,8 @@ class Container:
     @classmethod
     def prepare(cls, runtime: str, folder: Path, rootfs: Path, args: Sequence[str], **more: Any) -> Self:
         """A container that will run `args`; `more` goes to `configuration`."""
-        bundle = Path(tempfile.mkdtemp(prefix=f"{runtime}-", dir=folder))  # its name is the id: unique, too
+        # its name is the id: unique, too
+        bundle = Path(tempfile.mkdtemp(prefix=f"{runtime}-{owner()}-", dir=folder))
         identity = bundle.name
         config = configuration(args, cgroups_path=f"{PARENT}/{identity}", rootfs=rootfs, **more)
         return cls(runtime, bundle, identity, config)

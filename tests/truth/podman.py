@@ -9,12 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.owner import owner
 from tests.truth.oci import PARENT, TIMEOUT, Ended, Layout, OciError
 
 
 def _folder() -> Path:
     # podman refuses a run root longer than 50 characters, so not below a test's folder
-    return Path(tempfile.mkdtemp(prefix="podman-", dir="/tmp"))
+    return Path(tempfile.mkdtemp(prefix=f"podman-{owner()}-", dir="/tmp"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from recorder.rpc.v1 import agent_pb2 as recorder_dot_rpc_dot_v1_dot_agent__pb2
 from recorder.rpc.v1 import collector_pb2 as recorder_dot_rpc_dot_v1_dot_collector__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drecorder/agent/v1/state.proto\x12\x11recorder.agent.v1\x1a\x1frecorder/record/v1/record.proto\x1a\x1brecorder/rpc/v1/agent.proto\x1a\x1frecorder/rpc/v1/collector.proto\"\xa1\x01\n\x05State\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12#\n\x04plan\x18\x02 \x01(\x0b\x32\x15.recorder.rpc.v1.Plan\x12\x31\n\x08\x63\x61ptures\x18\x03 \x03(\x0b\x32\x1f.recorder.agent.v1.CaptureState\x12/\n\x07targets\x18\x04 \x03(\x0b\x32\x1e.recorder.agent.v1.TargetState\"\xab\x01\n\x0c\x43\x61ptureState\x12\n\n\x02id\x18\x01 \x01(\t\x12\x30\n\x07request\x18\x02 \x01(\x0b\x32\x1f.recorder.rpc.v1.CaptureRequest\x12\x13\n\x0b\x64\x65\x61\x64line_ns\x18\x03 \x01(\x04\x12\x14\n\x0c\x63ontainer_id\x18\x04 \x01(\t\x12\x32\n\x08\x66ollowed\x18\x05 \x01(\x0b\x32 .recorder.agent.v1.FollowedState\"\xa3\x01\n\rFollowedState\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x11\n\tcgroup_id\x18\x03 \x01(\x04\x12.\n\x08identity\x18\x04 \x01(\x0b\x32\x1c.recorder.record.v1.Identity\x12-\n\x04\x62\x61se\x18\x05 \x03(\x0b\x32\x1f.recorder.record.v1.LedgerEntry\"\xbf\x02\n\x0bTargetState\x12*\n\x06source\x18\x01 \x01(\x0b\x32\x1a.recorder.record.v1.Source\x12\x0c\n\x04slot\x18\x02 \x01(\r\x12\x12\n\ngeneration\x18\x03 \x01(\r\x12\x0c\n\x04late\x18\x04 \x01(\x08\x12-\n\x04\x62\x61se\x18\x05 \x03(\x0b\x32\x1f.recorder.record.v1.LedgerEntry\x12.\n\x08identity\x18\x06 \x01(\x0b\x32\x1c.recorder.record.v1.Identity\x12\x12\n\nrecordings\x18\x07 \x03(\t\x12\x10\n\x08\x63\x61ptures\x18\x08 \x03(\t\x12\x0f\n\x07\x64\x65nials\x18\t \x01(\x08\x12\x14\n\x0c\x64\x65nials_late\x18\n \x01(\x08\x12\x16\n\x0e\x64\x65nials_missed\x18\x0b \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65sses\x18\x0c \x01(\x08\"h\n\nSpoolEntry\x12\x34\n\x0bobservation\x18\x01 \x01(\x0b\x32\x1f.recorder.record.v1.Observation\x12\x12\n\nrecordings\x18\x02 \x03(\t\x12\x10\n\x08\x63\x61ptures\x18\x03 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drecorder/agent/v1/state.proto\x12\x11recorder.agent.v1\x1a\x1frecorder/record/v1/record.proto\x1a\x1brecorder/rpc/v1/agent.proto\x1a\x1frecorder/rpc/v1/collector.proto\"\xbc\x01\n\x05State\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12#\n\x04plan\x18\x02 \x01(\x0b\x32\x15.recorder.rpc.v1.Plan\x12\x31\n\x08\x63\x61ptures\x18\x03 \x03(\x0b\x32\x1f.recorder.agent.v1.CaptureState\x12/\n\x07targets\x18\x04 \x03(\x0b\x32\x1e.recorder.agent.v1.TargetState\x12\x19\n\x11\x61\x63\x63\x65sses_since_ns\x18\x05 \x01(\x04\"\xab\x01\n\x0c\x43\x61ptureState\x12\n\n\x02id\x18\x01 \x01(\t\x12\x30\n\x07request\x18\x02 \x01(\x0b\x32\x1f.recorder.rpc.v1.CaptureRequest\x12\x13\n\x0b\x64\x65\x61\x64line_ns\x18\x03 \x01(\x04\x12\x14\n\x0c\x63ontainer_id\x18\x04 \x01(\t\x12\x32\n\x08\x66ollowed\x18\x05 \x01(\x0b\x32 .recorder.agent.v1.FollowedState\"\xa3\x01\n\rFollowedState\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x11\n\tcgroup_id\x18\x03 \x01(\x04\x12.\n\x08identity\x18\x04 \x01(\x0b\x32\x1c.recorder.record.v1.Identity\x12-\n\x04\x62\x61se\x18\x05 \x03(\x0b\x32\x1f.recorder.record.v1.LedgerEntry\"\x89\x03\n\x0bTargetState\x12*\n\x06source\x18\x01 \x01(\x0b\x32\x1a.recorder.record.v1.Source\x12\x0c\n\x04slot\x18\x02 \x01(\r\x12\x12\n\ngeneration\x18\x03 \x01(\r\x12\x0c\n\x04late\x18\x04 \x01(\x08\x12-\n\x04\x62\x61se\x18\x05 \x03(\x0b\x32\x1f.recorder.record.v1.LedgerEntry\x12.\n\x08identity\x18\x06 \x01(\x0b\x32\x1c.recorder.record.v1.Identity\x12\x12\n\nrecordings\x18\x07 \x03(\t\x12\x10\n\x08\x63\x61ptures\x18\x08 \x03(\t\x12\x0f\n\x07\x64\x65nials\x18\t \x01(\x08\x12\x14\n\x0c\x64\x65nials_late\x18\n \x01(\x08\x12\x16\n\x0e\x64\x65nials_missed\x18\x0b \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65sses\x18\x0c \x01(\x08\x12\x15\n\raccesses_late\x18\r \x01(\x08\x12\x17\n\x0f\x61\x63\x63\x65sses_missed\x18\x0e \x01(\x04\x12\x18\n\x10\x61\x63\x63\x65ss_unwatched\x18\x0f \x01(\x08\"h\n\nSpoolEntry\x12\x34\n\x0bobservation\x18\x01 \x01(\x0b\x32\x1f.recorder.record.v1.Observation\x12\x12\n\nrecordings\x18\x02 \x03(\t\x12\x10\n\x08\x63\x61ptures\x18\x03 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,13 +35,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'recorder.agent.v1.state_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STATE']._serialized_start=148
-  _globals['_STATE']._serialized_end=309
-  _globals['_CAPTURESTATE']._serialized_start=312
-  _globals['_CAPTURESTATE']._serialized_end=483
-  _globals['_FOLLOWEDSTATE']._serialized_start=486
-  _globals['_FOLLOWEDSTATE']._serialized_end=649
-  _globals['_TARGETSTATE']._serialized_start=652
-  _globals['_TARGETSTATE']._serialized_end=971
-  _globals['_SPOOLENTRY']._serialized_start=973
-  _globals['_SPOOLENTRY']._serialized_end=1077
+  _globals['_STATE']._serialized_end=336
+  _globals['_CAPTURESTATE']._serialized_start=339
+  _globals['_CAPTURESTATE']._serialized_end=510
+  _globals['_FOLLOWEDSTATE']._serialized_start=513
+  _globals['_FOLLOWEDSTATE']._serialized_end=676
+  _globals['_TARGETSTATE']._serialized_start=679
+  _globals['_TARGETSTATE']._serialized_end=1072
+  _globals['_SPOOLENTRY']._serialized_start=1074
+  _globals['_SPOOLENTRY']._serialized_end=1178
 # @@protoc_insertion_point(module_scope)

@@ -10,16 +10,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class State(_message.Message):
-    __slots__ = ("boot_id", "plan", "captures", "targets")
+    __slots__ = ("boot_id", "plan", "captures", "targets", "accesses_since_ns")
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     CAPTURES_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
+    ACCESSES_SINCE_NS_FIELD_NUMBER: _ClassVar[int]
     boot_id: str
     plan: _collector_pb2.Plan
     captures: _containers.RepeatedCompositeFieldContainer[CaptureState]
     targets: _containers.RepeatedCompositeFieldContainer[TargetState]
-    def __init__(self, boot_id: _Optional[str] = ..., plan: _Optional[_Union[_collector_pb2.Plan, _Mapping]] = ..., captures: _Optional[_Iterable[_Union[CaptureState, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[TargetState, _Mapping]]] = ...) -> None: ...
+    accesses_since_ns: int
+    def __init__(self, boot_id: _Optional[str] = ..., plan: _Optional[_Union[_collector_pb2.Plan, _Mapping]] = ..., captures: _Optional[_Iterable[_Union[CaptureState, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[TargetState, _Mapping]]] = ..., accesses_since_ns: _Optional[int] = ...) -> None: ...
 
 class CaptureState(_message.Message):
     __slots__ = ("id", "request", "deadline_ns", "container_id", "followed")
@@ -50,7 +52,7 @@ class FollowedState(_message.Message):
     def __init__(self, slot: _Optional[int] = ..., generation: _Optional[int] = ..., cgroup_id: _Optional[int] = ..., identity: _Optional[_Union[_record_pb2.Identity, _Mapping]] = ..., base: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ...) -> None: ...
 
 class TargetState(_message.Message):
-    __slots__ = ("source", "slot", "generation", "late", "base", "identity", "recordings", "captures", "denials", "denials_late", "denials_missed", "accesses")
+    __slots__ = ("source", "slot", "generation", "late", "base", "identity", "recordings", "captures", "denials", "denials_late", "denials_missed", "accesses", "accesses_late", "accesses_missed", "access_unwatched")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     SLOT_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +65,9 @@ class TargetState(_message.Message):
     DENIALS_LATE_FIELD_NUMBER: _ClassVar[int]
     DENIALS_MISSED_FIELD_NUMBER: _ClassVar[int]
     ACCESSES_FIELD_NUMBER: _ClassVar[int]
+    ACCESSES_LATE_FIELD_NUMBER: _ClassVar[int]
+    ACCESSES_MISSED_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_UNWATCHED_FIELD_NUMBER: _ClassVar[int]
     source: _record_pb2.Source
     slot: int
     generation: int
@@ -75,7 +80,10 @@ class TargetState(_message.Message):
     denials_late: bool
     denials_missed: int
     accesses: bool
-    def __init__(self, source: _Optional[_Union[_record_pb2.Source, _Mapping]] = ..., slot: _Optional[int] = ..., generation: _Optional[int] = ..., late: _Optional[bool] = ..., base: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ..., identity: _Optional[_Union[_record_pb2.Identity, _Mapping]] = ..., recordings: _Optional[_Iterable[str]] = ..., captures: _Optional[_Iterable[str]] = ..., denials: _Optional[bool] = ..., denials_late: _Optional[bool] = ..., denials_missed: _Optional[int] = ..., accesses: _Optional[bool] = ...) -> None: ...
+    accesses_late: bool
+    accesses_missed: int
+    access_unwatched: bool
+    def __init__(self, source: _Optional[_Union[_record_pb2.Source, _Mapping]] = ..., slot: _Optional[int] = ..., generation: _Optional[int] = ..., late: _Optional[bool] = ..., base: _Optional[_Iterable[_Union[_record_pb2.LedgerEntry, _Mapping]]] = ..., identity: _Optional[_Union[_record_pb2.Identity, _Mapping]] = ..., recordings: _Optional[_Iterable[str]] = ..., captures: _Optional[_Iterable[str]] = ..., denials: _Optional[bool] = ..., denials_late: _Optional[bool] = ..., denials_missed: _Optional[int] = ..., accesses: _Optional[bool] = ..., accesses_late: _Optional[bool] = ..., accesses_missed: _Optional[int] = ..., access_unwatched: _Optional[bool] = ...) -> None: ...
 
 class SpoolEntry(_message.Message):
     __slots__ = ("observation", "recordings", "captures")

@@ -7,17 +7,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from recorder.model.recording import ProfileKind, Recording
+from recorder.collector.served import SERVED
+from recorder.model.kind import Kind
+from recorder.model.recording import Recording
 from recorder.model.selector import LabelSelector
 from recorder.rpc.v1 import agent_pb2
 from recorder.rpc.v1 import collector_pb2 as pb
 
-__all__ = ["SERVED", "PlanBounds", "Planned", "plan_message", "planned"]
+__all__ = ["PlanBounds", "Planned", "plan_message", "planned"]
 
-SERVED: Mapping[ProfileKind, agent_pb2.Kind] = MappingProxyType(
-    {ProfileKind.SECCOMP: agent_pb2.KIND_SYSCALLS}
+_RECORDED: Mapping[Kind, agent_pb2.Kind] = MappingProxyType(
+    {
+        Kind.SYSCALLS: agent_pb2.KIND_SYSCALLS,
+        Kind.DENIALS: agent_pb2.KIND_DENIALS,
+        Kind.ACCESSES: agent_pb2.KIND_ACCESSES,
+    }
 )
-"""The kinds of results that are made, and what has to be recorded for each."""
 
 REVISION = 32
 """Hexadecimal digits of SHA-256."""
@@ -48,11 +53,11 @@ class Planned:
 
 
 def plan_message(recordings: Iterable[Recording]) -> pb.Plan:
-    """The plan for these recordings, those whose kind is not served left out.
+    """The plan for these recordings.
 
     Sorted by id; the revision is a digest of the content, so the same recordings give the same bytes.
     """
-    return _plan(sorted(filter(None, map(_entry, recordings)), key=_id))
+    return _plan(sorted(map(_entry, recordings), key=_id))
 
 
 def planned(recordings: Iterable[Recording], bounds: PlanBounds, before: frozenset[str]) -> Planned:
@@ -60,7 +65,7 @@ def planned(recordings: Iterable[Recording], bounds: PlanBounds, before: frozens
 
     So a recording that is done stays, and one too many waits until another one ends.
     """
-    entries = sorted(filter(None, map(_entry, recordings)), key=lambda each: (each.id not in before, each.id))
+    entries = sorted(map(_entry, recordings), key=lambda each: (each.id not in before, each.id))
     kept: list[pb.PlannedRecording] = []
     left_out: list[str] = []
     size = 0
@@ -84,10 +89,9 @@ def _plan(entries: list[pb.PlannedRecording]) -> pb.Plan:
     return pb.Plan(revision=hashlib.sha256(content).hexdigest()[:REVISION], recordings=entries)
 
 
-def _entry(recording: Recording) -> pb.PlannedRecording | None:
-    kind = SERVED.get(recording.kind)
-    if kind is None:
-        return None
+def _entry(recording: Recording) -> pb.PlannedRecording:
+    kind = SERVED[recording.kind, recording.means]
+    kinds = {kind, Kind.DENIALS} if recording.denials else {kind}
     return pb.PlannedRecording(
         id=recording.id,
         namespace=recording.name.namespace,
@@ -97,7 +101,7 @@ def _entry(recording: Recording) -> pb.PlannedRecording | None:
             match_expressions=_expressions(recording.selector),
         ),
         containers=recording.containers,
-        kinds=[kind, *([agent_pb2.KIND_DENIALS] if recording.denials else [])],
+        kinds=sorted(_RECORDED[each] for each in kinds),
     )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from recorder.collector.store import first_sights
+from recorder.collector.store.packed_accesses import packed_messages
 from recorder.collector.store.sighting import Incoming
 from recorder.model.accesses import MAX_ACCESSES
 from recorder.model.denial import MAX_DENIAL_BYTES, MAX_DENIALS
@@ -89,7 +90,8 @@ def checked(
     if isinstance(sights, Refusal):
         return sights, ()
     try:
-        observation = from_observation(report.observation, first_sights=False)
+        observation = from_observation(report.observation, first_sights=False, accesses=False)
+        accesses = packed_messages(report.observation.accesses)
     except InvalidRecord as error:
         # it may quote what the agent sent, whole
         return Refusal(Reason.INVALID, ascii(str(error)[:MAX_WORDS])[1:-1]), ()
@@ -103,7 +105,7 @@ def checked(
         return (refused[0] if refused else _NOBODYS), refused[1:]
     if report.not_recorded:
         observation = _apart(observation)
-    return Incoming(observation, tuple(known), report.not_recorded, sights), refused
+    return Incoming(observation, tuple(known), report.not_recorded, sights, accesses), refused
 
 
 _NOBODYS = Refusal(

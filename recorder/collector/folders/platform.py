@@ -149,11 +149,10 @@ class Folders:
     def _look_back(self, stamps: Mapping[str, Stamp]) -> None:
         """What was done to results of ours while nobody looked."""
         for file, stamp in stamps.items():
-            kind, name = ProfileKind.SECCOMP, file.removesuffix(".yaml")
-            found = None if file.endswith(STATUS) else self._read(kind, name)
+            found = None if file.endswith(STATUS) else self._read_file(self._results / file)
             live = ResultFile.parse(found.text) if found else ResultFile({})
-            key = kind, live.name
-            if live.ours and _file_name(*key) == file:
+            if live.ours and live.kind and _file_name(live.kind, live.name) == file:
+                key = live.kind, live.name
                 self._stamps[key] = stamp
                 if live.touched:
                     self._touched.add(key)
@@ -190,7 +189,9 @@ class Folders:
         return ResultFile.parse(found.text, found.owner).published(kind, name, _uid(kind, name))
 
     def _read(self, kind: ProfileKind, name: str) -> Found | None:
-        path = self._results / _file_name(kind, name)
+        return self._read_file(self._results / _file_name(kind, name))
+
+    def _read_file(self, path: Path) -> Found | None:
         try:
             return plain_file.read(path)
         except OSError as error:

@@ -69,6 +69,12 @@ class ResultFile:
         )
 
     @property
+    def kind(self) -> ProfileKind | None:
+        """The object's; None: it is none of ours."""
+        kind = self.value.get("kind")
+        return ProfileKind(kind) if kind in list(ProfileKind) else None
+
+    @property
     def name(self) -> str:
         """The object's; empty: it has none."""
         return str(_mapping(self.value.get("metadata")).get("name", ""))

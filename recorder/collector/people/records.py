@@ -11,17 +11,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from recorder.collector.figures import ServiceFigures
 from recorder.collector.people.reviews import Reviews, Viewer
+from recorder.collector.store.packed_accesses import in_messages
 from recorder.collector.store.sighting import Confirmation, Sighting
 from recorder.collector.store.stored import StoredRecording, StoredResult
 from recorder.model.errors import AccessDenied, LimitReached, RecorderError
+from recorder.model.record import Source
 from recorder.model.wire import to_observation
+from recorder.record.v1 import record_pb2
 from recorder.rpc.fields import FieldError, InvalidFields
 from recorder.rpc.names import is_label, is_subdomain, shown
 from recorder.rpc.v1 import collector_pb2 as pb
@@ -45,9 +48,15 @@ class RecordsStore(Protocol):
 
     async def results(self, recording_id: str, /) -> list[StoredResult]: ...
 
-    async def sightings(self, recording_id: str, /, *, after: int, limit: int) -> list[Sighting]: ...
+    async def sightings(
+        self, recording_id: str, /, *, accesses: bool, after: int, limit: int
+    ) -> list[Sighting]: ...
 
-    async def sighting(self, sighting_id: int, /) -> Sighting | None: ...
+    async def sighting(self, sighting_id: int, /, *, accesses: bool) -> Sighting | None: ...
+
+    async def accesses(self, sighting_id: int, /) -> Mapping[int, bytes]: ...
+
+    async def accesses_of(self, sighting_ids: Sequence[int], /) -> Mapping[int, int]: ...
 
     async def changed_since(self, revision: int, /) -> list[int]: ...
 
@@ -56,6 +65,8 @@ class RecordsStore(Protocol):
 class RecordsBounds:
     """watches: at a time, and of one person. page: containers that are read at once.
 
+    message_bytes: of accesses in one message.
+
     watch_seconds: at least so long between two looks of a watch. recheck_seconds: how often a watch
     asks whether its viewer may still read.
     """
@@ -63,6 +74,7 @@ class RecordsBounds:
     watches: int = 64
     watches_of_person: int = 8
     page: int = 64
+    message_bytes: int = 512 << 10
     watch_seconds: float = 1.0
     recheck_seconds: float = 60.0
 
@@ -111,17 +123,40 @@ class Records:
         await view.require()
         for recording in await view.recordings():
             yield pb.GetRecordsResponse(recording=await _summary(self._store, recording))
-            async for container in self._containers(recording.recording.id):
+            async for container in self._containers(recording.recording.id, whole=filter_.accesses):
                 yield pb.GetRecordsResponse(container=container)
 
-    async def _containers(self, recording_id: str) -> AsyncIterator[pb.ContainerRecord]:
+    async def _containers(self, recording_id: str, *, whole: bool) -> AsyncIterator[pb.ContainerRecord]:
         after = 0
-        while page := await self._store.sightings(recording_id, after=after, limit=self._bounds.page):
+        while page := await self._store.sightings(
+            recording_id, accesses=False, after=after, limit=self._bounds.page
+        ):
             after = page[-1].id
+            counts = await self._store.accesses_of([each.id for each in page])
             page.reverse()
             while page:
                 # popped, so that what is told is not held while a slow client takes the rest
-                yield _container(recording_id, page.pop())
+                sighting = page.pop()
+                count = counts.get(sighting.id, 0)
+                async for message in self._told(recording_id, sighting, count, whole=whole):
+                    yield message
+
+    async def _told(
+        self, recording_id: str, sighting: Sighting, count: int, *, whole: bool
+    ) -> AsyncIterator[pb.ContainerRecord]:
+        """A container in messages that the client joins: without its accesses, then some of these in each."""
+        yield _container(recording_id, sighting, count)
+        if whole and count:
+            for content in (await self._store.accesses(sighting.id)).values():
+                for some in in_messages(content, self._bounds.message_bytes):
+                    yield pb.ContainerRecord(
+                        recording_id=recording_id,
+                        id=sighting.id,
+                        observation=record_pb2.Observation(
+                            source=_source(sighting.observation.source), accesses=some
+                        ),
+                        more=True,
+                    )
 
     async def watch(
         self, filter_: pb.RecordsFilter, viewer: Viewer
@@ -148,7 +183,7 @@ class Records:
                 until = await self._store.revision()
                 async for message in self._unsaid(view, watch):
                     yield message
-                async for message in self._changes(watch, revision):
+                async for message in self._changes(watch, revision, whole=view.filter.accesses):
                     yield message
                 revision = until
 
@@ -184,19 +219,23 @@ class Records:
                     watch.said[name] = content
                     yield pb.WatchRecordsResponse(recording=summary)
             if new:
-                async for container in self._containers(name):
+                async for container in self._containers(name, whole=view.filter.accesses):
                     yield pb.WatchRecordsResponse(container=container)
         for name in sorted(watch.said.keys() - seen):
             del watch.said[name]
             yield pb.WatchRecordsResponse(gone=pb.RecordingGone(id=name))
 
-    async def _changes(self, watch: _Watch, revision: int) -> AsyncIterator[pb.WatchRecordsResponse]:
+    async def _changes(
+        self, watch: _Watch, revision: int, *, whole: bool
+    ) -> AsyncIterator[pb.WatchRecordsResponse]:
         for sighting_id in await self._store.changed_since(revision):
-            sighting = await self._store.sighting(sighting_id)
+            sighting = await self._store.sighting(sighting_id, accesses=False)
             if sighting is None:  # folded meanwhile, or its recording is forgotten
                 continue
+            count = (await self._store.accesses_of([sighting_id])).get(sighting_id, 0)
             for name in sorted(sighting.recordings & watch.said.keys()):
-                yield pb.WatchRecordsResponse(container=_container(name, sighting))
+                async for message in self._told(name, sighting, count, whole=whole):
+                    yield pb.WatchRecordsResponse(container=message)
 
     @contextmanager
     def _counted(self, viewer: Viewer) -> Iterator[_Watch]:
@@ -334,7 +373,13 @@ def _results(stored: Iterable[StoredResult]) -> list[pb.ResultSummary]:
     ]
 
 
-def _container(recording_id: str, sighting: Sighting) -> pb.ContainerRecord:
+def _source(source: Source) -> record_pb2.Source:
+    return record_pb2.Source(
+        node=source.node, boot_id=source.boot_id, cgroup_id=source.cgroup_id, epoch=source.epoch
+    )
+
+
+def _container(recording_id: str, sighting: Sighting, accesses: int) -> pb.ContainerRecord:
     of_pod = sighting.observation.identity.pod is not None
     confirmation = sighting.confirmation if of_pod else Confirmation.CONFIRMED
     return pb.ContainerRecord(
@@ -345,4 +390,5 @@ def _container(recording_id: str, sighting: Sighting) -> pb.ContainerRecord:
         reason=sighting.reason,
         not_recorded=sighting.not_recorded,
         generate_name=sighting.placement.generate_name if sighting.placement else "",
+        accesses=accesses,
     )

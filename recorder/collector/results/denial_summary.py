@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from recorder.collector.results.drafts import Unit, unit_of
 from recorder.model.denial import DenialKey
 from recorder.model.denial_text import DenialText, denial_text, denied_call_text, line
 from recorder.model.record import CallKey, Observation, Outcome, Phase, Record
+from recorder.model.record_unit import Unit, unit_of
 
 __all__ = ["MAX_SORTS", "NO_DENIALS", "DenialSort", "DenialSummary", "most_frequent", "summarized"]
 

@@ -6,30 +6,26 @@ and in how many states each was told.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from recorder.collector.store.packed_accesses import packed
 from recorder.collector.store.sighting import Confirmation, Sighting
-from recorder.model.numbers import Numbers
-from recorder.model.record import Observation, Outcome, Phase, Pod, Record
+from recorder.model.record import Observation, Pod, Record
+from recorder.model.record_unit import Unit, unit_of
 from recorder.model.recording import MergeStrategy, ProfileKind, Recording
 from recorder.model.result import Placement
-from recorder.model.syscall import known_names
 
 __all__ = [
     "CONFIRMED",
     "Draft",
     "Group",
     "ResultKey",
-    "Unit",
     "counts",
     "drafts",
     "group_of",
     "pod_suffix",
-    "unit_of",
 ]
 
 CONFIRMED: Final = frozenset({Confirmation.CONFIRMED})
@@ -61,37 +57,52 @@ class Group(NamedTuple):
     suffix: str
 
 
+def _accesses(observation: Observation) -> Mapping[int, bytes]:
+    return packed(observation.accesses)
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What a result is made from.
 
-    record: all observations, of all runs and pods. coverage: how many records are merged: one for
-    each pod (else container) in which the workload made a call. names_seen: in how many of those
-    each name was seen, in whichever ABI; sorted. running: a container of it has not ended.
+    record: all observations, of all runs and pods. running: a container of it has not ended.
     last_end_ns: Unix time of the last thing seen of a container that has ended; 0: not known.
     pods: whose they are; active: of those that run now. Names of pods, else of containers; sorted.
+    accesses: those of one of the observations, as the store has them; itself it may be without.
     """
 
     key: ResultKey
     record: Record
-    coverage: int
-    names_seen: Mapping[str, int] = field(hash=False)
     running: bool
     last_end_ns: int
     pods: tuple[str, ...]
     active: tuple[str, ...]
+    accesses: Callable[[Observation], Mapping[int, bytes]] = field(
+        default=_accesses, hash=False, compare=False
+    )
+
+    def units(self) -> dict[Unit, list[Observation]]:
+        """Return the observations by what coverage counts as one record, in the order of their sources."""
+        found: dict[Unit, list[Observation]] = {}
+        for each in self.record.observations:
+            found.setdefault(unit_of(each), []).append(each)
+        return found
 
 
 def counts(sighting: Sighting, accept: frozenset[Confirmation] = CONFIRMED) -> bool:
     """Whether results are made of it: its pod is confirmed, or it is of none; and it was recorded."""
     observation = sighting.observation
-    if sighting.not_recorded and not observation.calls:
+    if sighting.not_recorded and not (sighting.recorded or observation.seen):
         return False
     return observation.identity.pod is None or sighting.confirmation in accept
 
 
 def drafts(
-    recording: Recording, sightings: Iterable[Sighting], *, accept: frozenset[Confirmation] = CONFIRMED
+    recording: Recording,
+    sightings: Iterable[Sighting],
+    *,
+    accept: frozenset[Confirmation] = CONFIRMED,
+    accesses: Callable[[Observation], Mapping[int, bytes]] = _accesses,
 ) -> tuple[Draft, ...]:
     """Return a recording's drafts, sorted by key.
 
@@ -106,7 +117,7 @@ def drafts(
             identity = each.observation.identity
             for key in _keys(recording, identity.name, identity.pod, each.placement):
                 groups.setdefault(key, []).append(each.observation)
-    return tuple(_draft(key, groups[key]) for key in sorted(groups))
+    return tuple(_draft(key, groups[key], accesses) for key in sorted(groups))
 
 
 def group_of(recording: Recording, container: str, pod: Pod | None, placement: Placement | None) -> Group:
@@ -145,59 +156,22 @@ def _keys(
             yield ResultKey(recording.id, recording.kind, container, suffix, partial=True)
 
 
-def _draft(key: ResultKey, observations: Iterable[Observation]) -> Draft:
+def _draft(
+    key: ResultKey,
+    observations: Iterable[Observation],
+    accesses: Callable[[Observation], Mapping[int, bytes]],
+) -> Draft:
     record = Record(tuple(observations))
-    units: dict[Unit, dict[int, Numbers]] = {}
-    for each in record.observations:
-        calls = units.setdefault(unit_of(each), {})
-        for call, numbers in each.calls.items():
-            if (call.phase, call.outcome) == (Phase.WORKLOAD, Outcome.ALLOWED):
-                calls[call.abi] = calls.get(call.abi, Numbers()) | numbers
-    worked = [calls for calls in units.values() if calls]
     running = [each for each in record.observations if not each.ended]
     return Draft(
         key=key,
         record=record,
-        coverage=len(worked),
-        names_seen=_names_seen(worked),
         running=bool(running),
         last_end_ns=max((_wall(each) for each in record.observations if each.ended), default=0),
         pods=_workloads(record.observations),
         active=_workloads(running),
+        accesses=accesses,
     )
-
-
-class Unit(NamedTuple):
-    """What one record is of, as coverage counts: a pod, else a container, else a source."""
-
-    pod: str
-    container_id: str
-    source: tuple[str, ...]
-
-
-def unit_of(observation: Observation) -> Unit:
-    """Return the one that an observation is of."""
-    identity, source = observation.identity, observation.source
-    if identity.pod:
-        return Unit(identity.pod.uid or f"{identity.pod.namespace}/{identity.pod.name}", "", ())
-    if identity.container_id:
-        return Unit("", identity.container_id, ())
-    return Unit("", "", (source.node, source.boot_id, str(source.cgroup_id), str(source.epoch)))
-
-
-def _names_seen(units: Iterable[Mapping[int, Numbers]]) -> Mapping[str, int]:
-    """Return in how many units each name was seen, in whichever ABI; sorted."""
-    # Replicas mostly have one and the same set, and a set's names need finding only once.
-    patterns = Counter(tuple(sorted((abi, numbers.bits) for abi, numbers in each.items())) for each in units)
-    seen: Counter[str] = Counter()
-    for pattern, times in patterns.items():
-        names: set[str] = set()
-        for abi, bits in pattern:
-            table = known_names(abi)
-            names.update(table[number] for number in Numbers(bits) if number in table)
-        for name in names:
-            seen[name] += times
-    return MappingProxyType(dict(sorted(seen.items())))
 
 
 def _wall(observation: Observation) -> int:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from recorder.collector.results.drafts import Draft, Group, ResultKey, counts, group_of
-from recorder.collector.results.result_writer import Made, make
+from recorder.collector.results.made_before import Made, MadeBefore
+from recorder.collector.results.result_writer import make
 from recorder.collector.store.sighting import Confirmation, Sighting
-from recorder.model.recording import Recording
+from recorder.model.recording import ProfileKind, Recording
+from recorder.model.result import PublishedResult
 
 __all__ = ["GroupReader", "SightingStore"]
 
 _PAGE: Final = 500
-# Below it, results are made in the event loop: to hand them to a thread would take longer.
+# Of calls alone: below it, results are made in the event loop, as to hand them to a thread takes longer.
 _FEW: Final = 64
 
 
@@ -27,17 +29,34 @@ class SightingStore(Protocol):
         *,
         container: str | None = None,
         first_sights: bool = True,
+        accesses: bool = True,
         after: int = 0,
         limit: int | None = None,
     ) -> Sequence[Sighting]:
         """Return sightings by id, above `after`."""
 
+    def accesses_now(self, sighting_id: int) -> Mapping[int, bytes]:
+        """Return what a sighting's container accessed, by part; asked in another thread than the loop's."""
+
 
 class GroupReader:
-    """`accept`: whose sightings count; `version`: this program's, for the results."""
+    """`accept`: whose sightings count; `version`: this program's, for the results.
 
-    def __init__(self, store: SightingStore, accept: frozenset[Confirmation], version: str) -> None:
+    before: results that take long, as they were made last; turn: these are made one at a time, of all
+    recordings, since each takes memory and none would be there sooner.
+    """
+
+    def __init__(
+        self,
+        store: SightingStore,
+        accept: frozenset[Confirmation],
+        version: str,
+        before: MadeBefore,
+        turn: asyncio.Lock,
+    ) -> None:
+        self._turn = turn
         self._store = store
+        self._before = before
         self._accept = accept
         self._version = version
 
@@ -49,7 +68,12 @@ class GroupReader:
         after = 0
         while True:
             page = await self._store.sightings(
-                recording.id, container=container, first_sights=False, after=after, limit=_PAGE
+                recording.id,
+                container=container,
+                first_sights=False,
+                accesses=False,
+                after=after,
+                limit=_PAGE,
             )
             for each in page:
                 group = group_of(recording, container, each.observation.identity.pod, each.placement)
@@ -66,15 +90,32 @@ class GroupReader:
         *,
         final: Callable[[Draft], bool],
         name: Callable[[ResultKey], str],
+        existing: Mapping[str, PublishedResult],
     ) -> list[Made]:
         """Return the results that these sightings make, by key; a whole one before its partial ones.
 
-        final: whether a result's state is final; name: how it is called, as far as is known.
+        final: whether a result's state is final; name: how it is called, as far as is known; existing: by
+        name, the profiles that results complete.
         """
+        ids = {each.observation.source: each.id for each in sightings}
+
+        of_calls = recording.kind is ProfileKind.SECCOMP
 
         def made() -> list[Made]:
             return make(
-                recording, sightings, accept=self._accept, final=final, name=name, version=self._version
+                recording,
+                sightings,
+                accept=self._accept,
+                accesses=lambda seen: self._store.accesses_now(ids[seen.source]),
+                final=final,
+                name=name,
+                version=self._version,
+                existing=existing,
+                # what is completed may have changed, though no container did
+                before=None if of_calls or existing else self._before,
             )
 
-        return await asyncio.to_thread(made) if len(sightings) > _FEW else made()
+        if of_calls:
+            return made() if len(sightings) <= _FEW else await asyncio.to_thread(made)
+        async with self._turn:
+            return await asyncio.to_thread(made)

@@ -22,6 +22,10 @@ class NodeAbsence:
         """How many nodes have an agent here."""
         return len(self._connected())
 
+    def here(self) -> Collection[str]:
+        """Return the nodes that have an agent here."""
+        return self._connected()
+
     def keep(self, nodes: Collection[str]) -> None:
         """Forget all others: nothing that is followed runs there."""
         self._since = {node: since for node, since in self._since.items() if node in nodes}

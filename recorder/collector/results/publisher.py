@@ -16,9 +16,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from math import inf
 from typing import Final, Protocol, TypeAlias
 
+from recorder.collector.agents.node_abilities import NodeAbilities
 from recorder.collector.platform import Platform
+from recorder.collector.results.completed_objects import CompletedObjects
 from recorder.collector.results.confirmation import Confirmer, ConfirmingStore
+from recorder.collector.results.made_before import MadeBefore
 from recorder.collector.results.node_absence import NodeAbsence
+from recorder.collector.results.profile_update import ProfileUpdates
 from recorder.collector.results.publisher_figures import PublisherFigures
 from recorder.collector.results.recording_events import RecordingEvents
 from recorder.collector.results.recording_results import Fate, RecordingResults
@@ -76,7 +80,8 @@ class Publisher:
     connected: the nodes whose agents are here. changed: told of recordings whose sightings were
     confirmed or whose results were written; None: recordings came or went in the store. store_full: why
     the store takes nothing, or empty. left_out: why agents are not told of the recording of an id, or
-    empty. `clock` is monotonic and decides; `wall` is Unix time, and is shown.
+    empty. abilities: what a node can record, None if its agent is not here. `clock` is monotonic and
+    decides; `wall` is Unix time, and is shown.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Publisher:
         changed: Callable[[frozenset[str] | None], None] = lambda _: None,
         store_full: Callable[[], str] = lambda: "",
         left_out: Callable[[str], str] = lambda _: "",
+        abilities: Callable[[str], NodeAbilities | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -107,19 +113,24 @@ class Publisher:
             self._released,
             namespace_prefix=policy.namespace_prefix,
         )
-        self._writer = ResultWriter(platform, store, claims, self._events, version)
+        self._writer = ResultWriter(platform, store, claims, self._events)
         self._around = Surroundings(
             store=store,
             platform=platform,
             claims=claims,
             writer=self._writer,
+            completed=CompletedObjects(platform),
+            updates=ProfileUpdates(platform, claims.recorded_by),
             events=self._events,
             absence=NodeAbsence(connected),
+            before=MadeBefore(),
+            turn=asyncio.Lock(),
             policy=policy,
             version=version,
             clock=clock,
             store_full=store_full,
             left_out=left_out,
+            abilities=abilities,
         )
         self._confirmer = Confirmer(platform, store, self._recording, self.sightings_changed, clock)
         self._stored: dict[str, StoredRecording] = {}

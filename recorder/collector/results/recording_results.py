@@ -13,27 +13,32 @@ from math import inf
 from typing import Final
 
 from recorder.collector.results.denial_events import DenialEvents
-from recorder.collector.results.denial_summary import NO_DENIALS, DenialSort, DenialSummary
+from recorder.collector.results.denial_summary import DenialSort, DenialSummary
 from recorder.collector.results.drafts import Draft, Group, ResultKey
 from recorder.collector.results.group_progress import GroupProgress
 from recorder.collector.results.group_reader import GroupReader
+from recorder.collector.results.made_before import Made
 from recorder.collector.results.recording_index import GroupState, RecordingIndex
 from recorder.collector.results.recording_report import RecordingReport
 from recorder.collector.results.recording_status_of import Circumstances, Reported
+from recorder.collector.results.recording_updates import RecordingUpdates
 from recorder.collector.results.result_claim import key_of
-from recorder.collector.results.result_object import SERVED_KINDS
 from recorder.collector.results.result_summary import ResultSummary
-from recorder.collector.results.result_writer import Made, Writing, Written
+from recorder.collector.results.result_writer import Writing, Written
 from recorder.collector.results.surroundings import Surroundings
+from recorder.collector.results.unable_nodes import unable_nodes
 from recorder.collector.store.sighting import Sighting
 from recorder.collector.store.stored import StoredResult
-from recorder.model.recording import MergeStrategy, ProfileKind, Recording, RefusedRecording
+from recorder.model.recording import Means, MergeStrategy, ProfileKind, Recording, RefusedRecording
 from recorder.profiles.result_marks import STATE_FINAL, STATE_RECORDING
 
 __all__ = ["Fate", "RecordingResults"]
 
 # How many pods of absent nodes are asked for in one look, and of how many idle groups is told.
 _SOME: Final = 32
+
+
+_NOTHING: Final = ResultSummary(0, 0, 0)
 
 
 class Fate(Enum):
@@ -57,15 +62,16 @@ class RecordingResults:
         self._rows: dict[ResultKey, StoredResult] = {}
         self._touched: set[ResultKey] = set()
         self._report = RecordingReport(recording, around.platform, around.policy)
-        self._reader = GroupReader(around.store, around.accept, around.version)
+        self._reader = GroupReader(around.store, around.accept, around.version, around.before, around.turn)
         self._denial_events = DenialEvents(around.events)
+        self._updates = RecordingUpdates(around.updates, around.events, around.policy.retry)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._index = RecordingIndex(self.recording, self._around.accept)
         self._progress: dict[Group, GroupProgress] = {}
         self._idle: dict[Group, str] = {}  # nothing to publish, and nothing runs: why
-        self._denied: dict[Group, DenialSummary] = {}  # of those that have nothing to publish
+        self._unpublished: dict[Group, ResultSummary] = {}  # of those that have nothing to publish
         self._withheld: set[Group] = set()
         self._asked: dict[int, float] = {}  # when the pod of what ran on an absent node was asked for
         self._gone: set[int] = set()
@@ -89,6 +95,7 @@ class RecordingResults:
         if recording != self.recording:
             self.recording = recording
             self._begin_anew()
+            self._updates.begin(recording, self._rows.values(), self._around.clock())
         self.fate = fate
         self._refused = refused
         self._report.update(recording, refused)
@@ -110,6 +117,7 @@ class RecordingResults:
         if not self._loaded:
             rows = await self._around.store.results(self.recording.id)
             self._rows = {key_of(each): each for each in rows}
+            self._updates.begin(self.recording, rows, self._around.clock())
             self._loaded = True
 
     async def look(self) -> float | None:
@@ -120,11 +128,12 @@ class RecordingResults:
         await self.load()
         now = self._around.clock()
         stirred = await self._index.refresh(self._around.store)
-        if self.recording.kind in SERVED_KINDS:
-            self._place(stirred)
-            await self._ask_for_lost(now)
-            for container, groups in self._due(now).items():
-                await self._write(container, groups, now)
+        self._place(stirred)
+        await self._ask_for_lost(now)
+        for container, groups in self._due(now).items():
+            await self._write(container, groups, now)
+        if self.fate is not Fate.STOPPED:
+            await self._update_again(now)
         await self._end_orphans()
         await self._note_emitted()
         self._tell()
@@ -204,6 +213,13 @@ class RecordingResults:
                 self._idle[group] = waiting
                 del self._progress[group]
 
+    async def _update_again(self, now: float) -> None:
+        """What was in the way of changing a profile may be gone."""
+        for group in self._updates.due(now):
+            found = await self._reader.read(self.recording, group.container, [group])
+            sightings = [each for each in found[group] if self._is_over(each)]
+            await self._updates.update(self.recording, group, sightings, now)
+
     async def _write_group(
         self, group: Group, sightings: list[Sighting], now: float
     ) -> tuple[bool, str, str]:
@@ -219,11 +235,12 @@ class RecordingResults:
                 each for each in sightings if each.revision <= self._index.revision or self._is_over(each)
             ]
         whole = final and (whole or not all(each.observation.ended for each in sightings))
-        more = {
+        more: dict[str, object] = {
             "newest": state.newest,
             "ended": state.ended,
             "whole": whole,
             "merge": self.recording.merge.value,
+            "means": self.recording.means.value,
         }
 
         def is_final(draft: Draft) -> bool:
@@ -231,7 +248,12 @@ class RecordingResults:
                 return final
             return progress.partial_is_final(draft.key.suffix, now, running=draft.running)
 
-        made = await self._reader.make(self.recording, sightings, final=is_final, name=self._name)
+        existing = await self._around.completed.of(self.recording, sightings)
+        made = await self._reader.make(
+            self.recording, sightings, final=is_final, name=self._name, existing=existing
+        )
+        if final and self.fate is not Fate.STOPPED:
+            more |= await self._updates.update(self.recording, group, sightings, now)
         wrote, trouble, waiting = False, "", ""
         for each in made:
             if each.key.partial and (final or not self._may_have_partial(each)):
@@ -242,13 +264,14 @@ class RecordingResults:
                 trouble = writing.message
             if writing.written is Written.NOT_YET and not each.key.partial:
                 waiting = writing.message
-                self._note_denied(group, each.summary.denials)
+                self._note_unpublished(group, each.summary)
         return wrote, trouble, waiting
 
-    def _note_denied(self, group: Group, denials: DenialSummary) -> None:
-        self._denied.pop(group, None)
-        if denials and len(self._denied) < self._around.policy.of_recording:
-            self._denied[group] = denials
+    def _note_unpublished(self, group: Group, figures: ResultSummary) -> None:
+        self._unpublished.pop(group, None)
+        told = figures.denials or figures.ledger
+        if told and len(self._unpublished) < self._around.policy.of_recording:
+            self._unpublished[group] = figures
 
     def _is_over(self, sighting: Sighting) -> bool:
         return sighting.observation.ended or sighting.id in self._gone
@@ -302,10 +325,12 @@ class RecordingResults:
                 continue
             if row.state == STATE_FINAL and key not in self._touched:
                 continue
-            before = replace(recording, kind=key.kind, merge=MergeStrategy(row.more["merge"]))
+            merge, means = row.more["merge"], row.more.get("means", recording.means)
+            before = replace(recording, kind=key.kind, merge=MergeStrategy(merge), means=Means(means))
             sightings = await self._reader.read(before, key.container, [group])
+            existing = await self._around.completed.of(before, sightings[group])
             for made in await self._reader.make(
-                before, sightings[group], final=lambda _: True, name=self._name
+                before, sightings[group], final=lambda _: True, name=self._name, existing=existing
             ):
                 if made.key == key:
                     await self._publish(before, made, {**row.more, "whole": True})
@@ -342,8 +367,9 @@ class RecordingResults:
             if not key.partial and "denials" in row.more.get("summary", ())
             for sort in DenialSummary.from_json(row.more["summary"]["denials"]).sorts
         ]
-        unpublished = ((group, each) for group, each in self._denied.items() if not self._row(group))
-        return [*found, *((group.container, sort) for group, each in unpublished for sort in each.sorts)]
+        unpublished = ((group, each) for group, each in self._unpublished.items() if not self._row(group))
+        more = ((group.container, sort) for group, each in unpublished for sort in each.denials.sorts)
+        return [*found, *more]
 
     def _lacking(self, *, but_trouble: bool = False) -> list[int]:
         """The first revisions that results lack, of each group that has something to be written."""
@@ -370,11 +396,13 @@ class RecordingResults:
             for key, row in self._rows.items()
         ]
         waiting = {group: each.waiting for group, each in self._progress.items() if not self._row(group)}
-        shown = {group for group in self._denied if group in self._idle} | set(sorted(self._idle)[:_SOME])
+        shown = {group for group in self._unpublished if group in self._idle} | set(
+            sorted(self._idle)[:_SOME]
+        )
         waiting |= {group: self._idle[group] for group in shown}
         for group, why in waiting.items():
             active = _workloads(self._index.groups[group])
-            figures = ResultSummary(0, 0, 0, denials=self._denied.get(group, NO_DENIALS))
+            figures = self._unpublished.get(group, _NOTHING)
             reported.append(
                 Reported(self._key(group), "", STATE_RECORDING, figures, active=active, waiting=why)
             )
@@ -391,6 +419,10 @@ class RecordingResults:
             missing=len(self._index.missing),
             withheld=len(self._withheld),
             limit=around.policy.of_recording,
+            unable=unable_nodes(
+                self.recording, self._index.nodes.keys() or around.absence.here(), around.abilities
+            ),
+            updates=self._updates.answers,
             trouble=tuple(
                 (self._name(self._key(group)), each.trouble)
                 for group, each in self._progress.items()
@@ -399,7 +431,8 @@ class RecordingResults:
         )
 
     def _deadline(self) -> float | None:
-        times = [each.deadline() for each in self._progress.values()]
+        again = None if self.fate is Fate.STOPPED else self._updates.deadline
+        times = [again, *(each.deadline() for each in self._progress.values())]
         if self.fate is not Fate.DELETED:
             times.append(self._report.due)
         return min((each for each in times if each is not None), default=None)

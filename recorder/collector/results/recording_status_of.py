@@ -8,10 +8,11 @@ from typing import Final
 
 from recorder.collector.results.denial_summary import DenialSort, most_frequent
 from recorder.collector.results.drafts import ResultKey
-from recorder.collector.results.result_object import SERVED_KINDS
+from recorder.collector.results.profile_update import UpdateAnswer
 from recorder.collector.results.result_summary import ResultSummary
+from recorder.collector.results.unable_nodes import NONE_UNABLE, UnableNodes
 from recorder.model.ledger import CAUSES, Ledger
-from recorder.model.recording import Recording, RefusedRecording
+from recorder.model.recording import ProfileKind, Recording, RefusedRecording
 from recorder.model.recording_status import Condition, DenialStatus, RecordingStatus, ResultStatus
 from recorder.model.result import Edit
 from recorder.profiles.result_marks import EDITED, STATE_FINAL
@@ -59,7 +60,8 @@ class Circumstances:
     asked for and cannot be recorded, with the reason. refused: reports that were not believed, by
     reason. missing: containers of which nothing is in a result, since their pod was gone when the
     platform was asked for it. withheld: results that are not published, being more than `limit`.
-    trouble: what the platform refuses, by result.
+    trouble: what the platform refuses, by result. unable: of the nodes where something of it runs, else
+    of all that have an agent. updates: what became of the profile that is to be changed where it stands.
     """
 
     agents: int = 0
@@ -71,16 +73,16 @@ class Circumstances:
     withheld: int = 0
     limit: int = 100
     trouble: tuple[tuple[str, str], ...] = ()
+    unable: UnableNodes = NONE_UNABLE
+    updates: tuple[UpdateAnswer, ...] = ()
 
 
 def recording_status(
     recording: Recording, reported: Iterable[Reported], circumstances: Circumstances
 ) -> RecordingStatus:
-    """Return the status of a recording that is done, or whose kind is not served yet."""
+    """Return the status of a recording that is done."""
     results = sorted(reported, key=lambda each: each.key)
-    conditions = [_ready(recording, results, circumstances)]
-    if recording.kind in SERVED_KINDS:
-        conditions.append(_complete(results, circumstances))
+    conditions = [_ready(results, circumstances), _complete(results, circumstances)]
     return _status(recording.generation, conditions, results, circumstances)
 
 
@@ -105,6 +107,8 @@ def _status(
 ) -> RecordingStatus:
     conditions += _edited(results)
     conditions += _limit_reached(circumstances)
+    conditions += _profile_updated(circumstances)
+    conditions += _partly_expressed(results)
     whole = _whole(results)
     denials, omitted = _denials(whole)
     return RecordingStatus(
@@ -124,7 +128,8 @@ def _result(each: Reported) -> ResultStatus:
         name=each.name,
         container=_cut(each.key.container),
         state=each.state,
-        syscalls=each.summary.syscalls,
+        syscalls=each.summary.syscalls if each.key.kind is ProfileKind.SECCOMP else None,
+        rules=None if each.key.kind is ProfileKind.SECCOMP else each.summary.rules,
         denied=each.summary.denied,
         coverage=each.summary.coverage,
         verdict=_cut(each.summary.verdict),
@@ -154,17 +159,8 @@ def _denials(whole: Iterable[Reported]) -> tuple[tuple[DenialStatus, ...], int]:
 # --- conditions
 
 
-def _ready(recording: Recording, results: Sequence[Reported], circumstances: Circumstances) -> Condition:
+def _ready(results: Sequence[Reported], circumstances: Circumstances) -> Condition:
     """Whether containers are recorded now: True also if something is wrong with some of them."""
-    if recording.kind not in SERVED_KINDS:
-        served = ", ".join(SERVED_KINDS)
-        return _condition(
-            "Ready",
-            False,
-            "KindNotServed",
-            f"results of the kind {recording.kind} are not made by this version, which makes {served}:"
-            " record one of these, or upgrade",
-        )
     if circumstances.store_full:
         return _condition(
             "Ready",
@@ -183,6 +179,13 @@ def _ready(recording: Recording, results: Sequence[Reported], circumstances: Cir
         )
     if circumstances.left_out:
         return _condition("Ready", False, "PlanFull", _cut(circumstances.left_out))
+    if circumstances.unable.all_blind:
+        return _condition("Ready", False, "NodesUnable", _blind(circumstances.unable))
+    return _ready_now(results, circumstances)
+
+
+def _ready_now(results: Sequence[Reported], circumstances: Circumstances) -> Condition:
+    """Whether containers are recorded: nothing stands in the way of all of them."""
     problems = list(_problems(results, circumstances))
     progress = _progress(results)
     if problems:
@@ -211,6 +214,13 @@ def _problems(results: Sequence[Reported], circumstances: Circumstances) -> Iter
         yield "not recordable: " + ", ".join(
             _listed(f"{container} ({reason})" for container, reason in sorted(circumstances.not_recorded))
         )
+    if circumstances.unable.blind:
+        yield _blind(circumstances.unable)
+    if circumstances.unable.bare:
+        yield (
+            f"results can be installed on no node without {circumstances.unable.module}, which these lack: "
+            + ", ".join(_listed(circumstances.unable.bare))
+        )
     if circumstances.trouble:
         yield "not published: " + ", ".join(
             _listed(f"{name} ({reason})" for name, reason in sorted(circumstances.trouble))
@@ -228,6 +238,11 @@ def _problems(results: Sequence[Reported], circumstances: Circumstances) -> Iter
         yield f"{_number(len(lossy), 'result')} lossy: see the condition Complete"
 
 
+def _blind(unable: UnableNodes) -> str:
+    told = ", ".join(_listed(f"{node} ({why})" for node, why in unable.blind))
+    return f"nodes whose agents cannot record what is asked for: {told}"
+
+
 def _complete(results: Sequence[Reported], circumstances: Circumstances) -> Condition:
     whole = _whole(results)
     losses = Ledger(_ledger(whole)).losses()
@@ -242,7 +257,7 @@ def _complete(results: Sequence[Reported], circumstances: Circumstances) -> Cond
     if losses or missed:
         told = [*(_loss(cause, count) for cause, count in _known_first(losses)), *missed]
         return _condition("Complete", False, "Lossy", "something is missing: " + "; ".join(_listed(told)))
-    if not whole:
+    if not any(each.name for each in whole):
         return _condition("Complete", False, "NothingRecorded", "nothing was recorded yet")
     return _condition("Complete", True, "NothingLost", "nothing that happened while it was recorded was lost")
 
@@ -271,6 +286,14 @@ def _edited(results: Sequence[Reported]) -> Iterator[Condition]:
     )
 
 
+def _profile_updated(circumstances: Circumstances) -> Iterator[Condition]:
+    """Of several containers' answers what was not done comes first."""
+    answers = circumstances.updates
+    if answers:
+        messages = dict.fromkeys(each.message for each in answers)
+        yield _condition("ProfileUpdated", answers[0].done, answers[0].reason, "; ".join(messages))
+
+
 def _limit_reached(circumstances: Circumstances) -> Iterator[Condition]:
     if circumstances.withheld:
         yield _condition(
@@ -281,6 +304,27 @@ def _limit_reached(circumstances: Circumstances) -> Iterator[Condition]:
             f" {circumstances.limit}; use mergeStrategy Containers, select fewer pods, or raise"
             " results.of_recording",
         )
+
+
+_UNSAID: Final = (
+    "The whole profile is given by `recorder records NAME -f apparmor-text`, and is to be loaded on the nodes"
+    " by other means"
+)
+
+
+def _partly_expressed(results: Sequence[Reported]) -> Iterator[Condition]:
+    """What the workload does, and its object does not allow, for want of a field."""
+    partly = [each for each in _whole(results) if each.summary.unsaid and each.name]
+    if not partly:
+        return
+    told = [f"{each.name}: {', '.join(_listed(each.summary.unsaid))}" for each in partly]
+    remedies = sorted({each.summary.remedy or _UNSAID for each in partly})
+    yield _condition(
+        "PartlyExpressed",
+        True,
+        "NotExpressible",
+        f"{'; '.join(told[:_MAX_ITEMS])}. {'; '.join(remedies)}",
+    )
 
 
 def _condition(kind: str, status: bool, reason: str, message: str) -> Condition:

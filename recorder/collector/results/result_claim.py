@@ -71,10 +71,22 @@ class Claims:
         """Return the names that a result may have, best first."""
         return candidate_names(recording.name, key.container, key.suffix, namespace_always=self._prefix)
 
-    async def claim(self, recording: Recording, key: ResultKey) -> Claim | None:
-        """Return a result's name; None: all that it may have are taken. PlatformUnreachable, StoreFull."""
+    async def recorded_by(self, kind: ProfileKind, name: str) -> str:
+        """Return the recording, of those that are not deleted, whose result has that name; empty: none."""
+        held = await self._store.result_by_name(kind, name)
+        owner = self._recordings().get(held.recording) if held else None
+        return str(owner.recording.name) if owner and owner.deleted_at is None else ""
+
+    async def claim(self, recording: Recording, key: ResultKey, never: str = "") -> Claim | None:
+        """Return a result's name; None: all that it may have are taken. PlatformUnreachable, StoreFull.
+
+        never: a name that it must not have, whoever has it.
+        """
         passed: list[str] = []
         for name in self.names(recording, key):
+            if name == never:
+                passed.append(name)
+                continue
             held = await self._store.result_by_name(recording.kind, name)
             if held and key_of(held) != key:
                 if self._is_successor(held, recording, key):

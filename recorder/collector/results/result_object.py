@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Final
 
+from recorder.collector.results.apparmor_result import AppArmorResult
+from recorder.collector.results.completed_result import CompletedResult
+from recorder.collector.results.denial_summary import summarized
 from recorder.collector.results.drafts import Draft
+from recorder.collector.results.result_kind import Drawn, NotYet, ResultKind, Wanted
 from recorder.collector.results.result_names import result_labels
-from recorder.model.errors import InvalidProfile
-from recorder.model.record import Identity, Observation, Outcome, Phase, Record
-from recorder.model.recording import MergeStrategy, ProfileKind, Recording
-from recorder.model.result import ResultObject
+from recorder.collector.results.result_summary import ResultSummary
+from recorder.collector.results.seccomp_result import SeccompResult
+from recorder.collector.results.selinux_result import SelinuxResult
+from recorder.model.record import Identity, Observation
+from recorder.model.recording import Means, MergeStrategy, ProfileKind, Recording
+from recorder.model.result import PublishedResult, ResultObject
 from recorder.profiles.annotations import MAX_TOTAL, PREFIX
-from recorder.profiles.base import NO_BASE, Base, resolve_base
 from recorder.profiles.result_marks import (
     ASKED,
     COLLECTOR_VERSION,
-    COVERAGE,
     OWNER,
     RECORDED_BY,
     RECORDS,
@@ -27,13 +32,29 @@ from recorder.profiles.result_marks import (
     STATE_FINAL,
     STATE_RECORDING,
 )
-from recorder.profiles.seccomp import build
-from recorder.profiles.seccomp_yaml import to_object
 
-__all__ = ["SERVED_KINDS", "NotYet", "content_digest", "result_object"]
+__all__ = ["MAX_SPEC", "content_digest", "drawn_result"]
 
-SERVED_KINDS: Final = (ProfileKind.SECCOMP,)
-"""The kinds of which results are made."""
+_KINDS: Final[Mapping[tuple[ProfileKind, Means], ResultKind]] = MappingProxyType(
+    {
+        (ProfileKind.SECCOMP, Means.BPF): SeccompResult(),
+        (ProfileKind.SECCOMP, Means.LOGS): SeccompResult(),
+        (ProfileKind.APPARMOR, Means.BPF): AppArmorResult(),
+        (ProfileKind.APPARMOR, Means.LOGS): CompletedResult(),
+        (ProfileKind.SELINUX, Means.BPF): SelinuxResult(),
+        (ProfileKind.SELINUX, Means.LOGS): SelinuxResult(),
+    }
+)
+
+_NOTHING: Final[Mapping[str, PublishedResult]] = MappingProxyType({})
+
+MAX_SPEC: Final = 448 * 1024
+"""Bytes of a spec, as JSON. etcd takes 1.5 MiB, and API servers keep the owner of each item beside it."""
+
+_TOO_LARGE: Final = (
+    "the profile would have {size} bytes, and objects may have {most}: the workload uses too many different"
+    " names; record parts of its work by themselves, or load what `recorder records` gives"
+)
 
 # What the platform adds about people's edits, and what people add, needs room too.
 _MAX_ANNOTATIONS: Final = MAX_TOTAL - 8 * 1024
@@ -41,46 +62,43 @@ _MAX_TEXT: Final = 512
 _LAST_SEEN: Final = f"{PREFIX}/last-seen"
 
 
-@dataclass(frozen=True, slots=True)
-class NotYet:
-    """There is no object to publish; `reason` is a sentence for a person."""
-
-    reason: str
-
-
-def result_object(
-    recording: Recording, draft: Draft, name: str, *, final: bool, version: str
-) -> ResultObject | NotYet:
-    """Return the object that a draft makes under a name.
+def drawn_result(
+    recording: Recording,
+    draft: Draft,
+    name: str,
+    *,
+    final: bool,
+    version: str,
+    existing: Mapping[str, PublishedResult] = _NOTHING,
+) -> tuple[ResultObject | NotYet, ResultSummary]:
+    """Return the object that a draft makes under a name, and its figures.
 
     It is Disabled while it grows, since a profile that is enabled is installed at once; final, it
-    is Enabled unless the recording asks otherwise. `version`: this program's. NotYet while nothing
-    of the workload was seen, since a profile of the set-up alone lets nothing run.
+    is Enabled unless the recording asks otherwise. `version`: this program's.
+    existing: by name, the profiles that results complete. Whether it is NotYet
+    does not depend on the name, nor does what it says.
     """
-    if recording.kind not in SERVED_KINDS:
-        return NotYet(f"results of the kind {recording.kind} are not made by version {version}")
-    if not draft.record.calls(Phase.WORKLOAD):
-        return NotYet(_nothing_seen(draft))
-    try:
-        profile = build(
-            draft.record,
-            name=name,
-            base=_base(draft.record),
-            enabled=final and not recording.disable,
-            labels=result_labels(recording.name, draft.key),
-        )
-    except InvalidProfile as error:
-        return NotYet(str(error))
-    spec = to_object(profile)["spec"]
-    assert isinstance(spec, dict)  # noqa: S101 -- to_object makes it
-    own = _annotations(recording, draft, final=final, version=version)
-    return ResultObject(
+    kind = _KINDS[recording.kind, recording.means]
+    labels = result_labels(recording.name, draft.key)
+    merged = recording.merge is MergeStrategy.CONTAINERS and not draft.key.partial
+    drawn = kind.draw(Wanted(draft, name, labels, final and not recording.disable, merged, existing))
+    summary = drawn.summary
+    if recording.denials:  # a container's record has them also if another recording asks for them
+        summary = replace(summary, denials=summarized(draft.record))
+    if isinstance(drawn.content, NotYet):
+        return drawn.content, summary
+    size = len(_json(drawn.content.spec))
+    if size > MAX_SPEC:
+        return NotYet(_TOO_LARGE.format(size=size, most=MAX_SPEC), stuck=True), summary
+    own = _annotations(recording, drawn, final=final, version=version)
+    made = ResultObject(
         kind=recording.kind,
-        name=profile.name,
-        labels=dict(profile.labels),
-        annotations=_bounded({**profile.annotations, **own}),
-        spec=spec,
+        name=name,
+        labels=labels,
+        annotations=_bounded({**drawn.content.annotations, **own}),
+        spec=drawn.content.spec,
     )
+    return made, summary
 
 
 def content_digest(result: ResultObject) -> str:
@@ -97,59 +115,21 @@ def content_digest(result: ResultObject) -> str:
     return sha256(_json(content).encode()).hexdigest()
 
 
-def _nothing_seen(draft: Draft) -> str:
-    what = f"of the container {draft.key.container}"
-    if not draft.record.calls(Phase.SETUP) and not draft.record.calls(Phase.WORKLOAD, Outcome.DENIED):
-        seen = "no call was seen"
-    else:
-        seen = "nothing but its set-up, or calls that a filter denied, was seen"
-    if draft.running:
-        return f"{seen} {what} so far; the profile appears with the first call of the workload"
-    return f"{seen} {what} before it ended; look whether its command could be started"
-
-
-def _base(record: Record) -> Base:
-    """The calls that the container runtimes of these nodes make themselves, in the container's place."""
-    used = {
-        (each.provenance.runtime, each.provenance.runtime_version)
-        for each in record.observations
-        if _worked(each)
-    }
-    bases = {base.name: base for base in (resolve_base("auto", *each) for each in used)}
-    names = frozenset[str]().union(*(base.names for base in bases.values()))
-    return Base(", ".join(sorted(bases)), names) if bases else NO_BASE
-
-
-def _worked(observation: Observation) -> bool:
-    return any(call.phase == Phase.WORKLOAD for call in observation.calls)
-
-
-def _annotations(recording: Recording, draft: Draft, *, final: bool, version: str) -> dict[str, str]:
+def _annotations(recording: Recording, drawn: Drawn, *, final: bool, version: str) -> dict[str, str]:
     found = {
         ASKED: recording.means.value,
         COLLECTOR_VERSION: version,
         RECORDED_BY: OWNER,
-        RECORDS: str(draft.coverage),
+        RECORDS: str(drawn.summary.coverage),
         STATE: STATE_FINAL if final else STATE_RECORDING,
-        f"{PREFIX}/image": _distinct(draft.record, lambda identity: identity.image),
-        f"{PREFIX}/image-digest": _distinct(draft.record, lambda identity: identity.image_digest),
+        f"{PREFIX}/image": _distinct(drawn.worked, lambda identity: identity.image),
+        f"{PREFIX}/image-digest": _distinct(drawn.worked, lambda identity: identity.image_digest),
     }
-    if _is_merged(recording, draft):
-        seen = dict(draft.names_seen)
-        found[COVERAGE] = json.dumps(
-            {"version": "v1", "total": draft.coverage, "syscalls": seen}, separators=(",", ":")
-        )
     return {key: value for key, value in found.items() if value}
 
 
-def _is_merged(recording: Recording, draft: Draft) -> bool:
-    """A result over all pods, or one that pods of one name share."""
-    over_all = recording.merge is MergeStrategy.CONTAINERS and not draft.key.partial
-    return over_all or draft.coverage > 1
-
-
-def _distinct(record: Record, field: Callable[[Identity], str]) -> str:
-    texts = sorted({field(each.identity) for each in record.observations if _worked(each)} - {""})
+def _distinct(worked: Iterable[Observation], field: Callable[[Identity], str]) -> str:
+    texts = sorted({field(each.identity) for each in worked} - {""})
     whole = ", ".join(texts).encode("ascii", "backslashreplace").decode()
     if len(whole) <= _MAX_TEXT:
         return whole

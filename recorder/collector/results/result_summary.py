@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
-from recorder.collector.results.denial_summary import NO_DENIALS, DenialSummary, summarized
-from recorder.collector.results.drafts import Draft
+from recorder.collector.results.denial_summary import NO_DENIALS, DenialSummary
 from recorder.model.ledger import Ledger
-from recorder.model.record import Outcome, Phase, Record
-from recorder.profiles.base import NO_BASE
-from recorder.profiles.composition import compose
 
-__all__ = ["ResultSummary", "summary"]
+__all__ = ["MAX_UNSAID", "ResultSummary"]
+
+MAX_UNSAID: Final = 16
+"""Sentences of `unsaid` that are kept."""
+_MAX_TEXT: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,10 @@ class ResultSummary:
     """Figures of a result's record.
 
     syscalls: names that the workload was seen to call, in whichever ABI. denied: calls, by ABI and
-    number, that a filter denied. coverage: merged records. ledger: counts by cause. denials: of
-    filters, AppArmor and SELinux.
+    number, that a filter denied. coverage: merged records in which something of the workload was seen.
+    ledger: counts by cause. denials: of filters, AppArmor and SELinux. rules: of a profile that is no
+    list of calls. unsaid: what the workload does and an object of the kind has no field for, as
+    sentences, in bounds. remedy: what a person can do about that, if it is not what accesses need.
     """
 
     syscalls: int
@@ -31,8 +33,13 @@ class ResultSummary:
     coverage: int
     ledger: Mapping[str, int] = field(default_factory=dict, hash=False)
     denials: DenialSummary = NO_DENIALS
+    rules: int = 0
+    unsaid: tuple[str, ...] = ()
+    remedy: str = ""
 
     def __post_init__(self) -> None:
+        unsaid = tuple(each[:_MAX_TEXT] for each in self.unsaid[:MAX_UNSAID])
+        object.__setattr__(self, "unsaid", unsaid)
         object.__setattr__(self, "ledger", MappingProxyType(dict(sorted(self.ledger.items()))))
 
     @property
@@ -48,6 +55,9 @@ class ResultSummary:
             "coverage": self.coverage,
             "ledger": dict(self.ledger),
             **({"denials": self.denials.to_json()} if self.denials else {}),
+            **({"rules": self.rules} if self.rules else {}),
+            **({"unsaid": list(self.unsaid)} if self.unsaid else {}),
+            **({"remedy": self.remedy} if self.remedy else {}),
         }
 
     @classmethod
@@ -56,23 +66,12 @@ class ResultSummary:
         ledger = Ledger({str(cause): int(count) for cause, count in value["ledger"].items()})
         denials = DenialSummary.from_json(value["denials"]) if "denials" in value else NO_DENIALS
         return cls(
-            int(value["syscalls"]), int(value["denied"]), int(value["coverage"]), ledger.counts, denials
+            int(value["syscalls"]),
+            int(value["denied"]),
+            int(value["coverage"]),
+            ledger.counts,
+            denials,
+            int(value.get("rules", 0)),
+            tuple(map(str, value.get("unsaid", ()))),
+            str(value.get("remedy", "")),
         )
-
-
-def summary(draft: Draft, *, denials: bool = False) -> ResultSummary:
-    """Return a draft's figures. Its ledger is that of the profile: numbers without a name are a loss.
-
-    denials: whether the recording asks for them; a container's record has them also if another one does.
-    """
-    return ResultSummary(
-        syscalls=len(draft.names_seen),
-        denied=_denied(draft.record),
-        coverage=draft.coverage,
-        ledger=compose(draft.record, NO_BASE).ledger.counts,
-        denials=summarized(draft.record) if denials else NO_DENIALS,
-    )
-
-
-def _denied(record: Record) -> int:
-    return sum(map(len, record.calls(Phase.WORKLOAD, Outcome.DENIED).values()))

@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from recorder.collector.platform import Platform
 from recorder.collector.results.drafts import Draft, ResultKey, drafts
+from recorder.collector.results.made_before import Made, MadeBefore
 from recorder.collector.results.recording_events import RecordingEvents
 from recorder.collector.results.result_claim import Claim, Claims, ClaimStore
+from recorder.collector.results.result_kind import NotYet
 from recorder.collector.results.result_names import same_subject
-from recorder.collector.results.result_object import NotYet, content_digest, result_object
-from recorder.collector.results.result_summary import ResultSummary, summary
+from recorder.collector.results.result_object import content_digest, drawn_result
+from recorder.collector.results.result_summary import ResultSummary
 from recorder.collector.store.sighting import Confirmation, Sighting
 from recorder.collector.store.stored import StoredResult
 from recorder.model.ledger import Ledger
+from recorder.model.record import Observation
 from recorder.model.recording import Recording
-from recorder.model.result import Application, Outcome, ResultObject
-from recorder.profiles.result_marks import STATE_FINAL, STATE_RECORDING
+from recorder.model.result import Application, Outcome, PublishedResult, ResultObject
+from recorder.profiles.result_marks import COMPLETES, STATE_FINAL, STATE_RECORDING
 
-__all__ = ["Made", "ResultStore", "ResultWriter", "Writing", "Written", "make"]
+__all__ = ["ResultStore", "ResultWriter", "Writing", "Written", "make"]
 
 # How often a name may be somebody else's by the time that it is used.
 _ATTEMPTS: Final = 3
@@ -33,22 +37,6 @@ class ResultStore(ClaimStore, Protocol):
 
     async def save_result(self, result: StoredResult) -> None:
         """Keep how it was written; StoreFull."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A result as it shall be, or why there is none. `final`: of its state."""
-
-    draft: Draft
-    content: ResultObject | NotYet
-    digest: str
-    summary: ResultSummary
-    final: bool
-
-    @property
-    def key(self) -> ResultKey:
-        """Of the result."""
-        return self.draft.key
 
 
 class Written(Enum):
@@ -75,31 +63,46 @@ def make(
     sightings: Iterable[Sighting],
     *,
     accept: frozenset[Confirmation],
+    accesses: Callable[[Observation], Mapping[int, bytes]],
     final: Callable[[Draft], bool],
     name: Callable[[ResultKey], str],
     version: str,
+    existing: Mapping[str, PublishedResult] = MappingProxyType({}),
+    before: MadeBefore | None = None,
 ) -> list[Made]:
-    """Return the results that sightings make, sorted by key; pure, and long for thousands of sightings."""
+    """Return the results that sightings make, sorted by key; pure, and long for thousands of sightings.
+
+    before: results that are taken again if their sightings are at the revisions that they were made of.
+    """
     made = []
-    for draft in drafts(recording, sightings, accept=accept):
-        done = final(draft)
-        content = result_object(recording, draft, name(draft.key), final=done, version=version)
-        digest = "" if isinstance(content, NotYet) else content_digest(content)
-        made.append(Made(draft, content, digest, summary(draft, denials=recording.denials), done))
+    sightings = list(sightings)
+    revisions = {each.observation.source: (each.id, each.revision) for each in sightings}
+    for draft in drafts(recording, sightings, accept=accept, accesses=accesses):
+        done, called = final(draft), name(draft.key)
+        of = recording, done, called, tuple(revisions[each.source] for each in draft.record.observations)
+        one = before.get(draft.key, of) if before else None
+        if one is None:
+            content, summary = drawn_result(
+                recording, draft, called, final=done, version=version, existing=existing
+            )
+            digest = "" if isinstance(content, NotYet) else content_digest(content)
+            one = Made(draft.key, content, digest, summary, done)
+            if before:
+                before.put(one, of)
+        made.append(one)
     return made
 
 
 class ResultWriter:
-    """Writes results. `version`: of this program, for the objects' annotations."""
+    """Writes results."""
 
     def __init__(
-        self, platform: Platform, store: ResultStore, claims: Claims, events: RecordingEvents, version: str
+        self, platform: Platform, store: ResultStore, claims: Claims, events: RecordingEvents
     ) -> None:
         self._platform = platform
         self._store = store
         self._claims = claims
         self._events = events
-        self._version = version
         self.writes = 0
         self.creations = 0
         self.refusals = 0
@@ -121,7 +124,8 @@ class ResultWriter:
         PlatformUnreachable and StoreFull: it can be called again, and will find what was done.
         """
         if isinstance(made.content, NotYet):
-            return Writing(Written.NOT_YET, row, made.content.reason)
+            written = Written.TROUBLE if made.content.stuck else Written.NOT_YET
+            return Writing(written, row, made.content.reason)
         if row and row.uid and row.digest == made.digest and not again:
             return Writing(Written.SAME, await self._noted(made, row))
         if row and deleted and await self._is_removed(row):
@@ -129,7 +133,7 @@ class ResultWriter:
             if gone != row:
                 await self._store.save_result(gone)
             return Writing(Written.SUPERSEDED, gone)
-        return await self._apply(recording, made, row, more)
+        return await self._apply(recording, made, made.content, row, more)
 
     async def _noted(self, made: Made, row: StoredResult) -> StoredResult:
         """Figures that no object has, as those of denials, are kept all the same; StoreFull."""
@@ -152,11 +156,18 @@ class ResultWriter:
         await self._store.remove_result(row)
 
     async def _apply(
-        self, recording: Recording, made: Made, row: StoredResult | None, more: Mapping[str, Any]
+        self,
+        recording: Recording,
+        made: Made,
+        content: ResultObject,
+        row: StoredResult | None,
+        more: Mapping[str, Any],
     ) -> Writing:
         claim = Claim(row.name, row.uid, tuple(row.more.get("passed", ()))) if row and row.uid else None
         for _ in range(_ATTEMPTS):
-            claim = claim or await self._claims.claim(recording, made.key)
+            claim = claim or await self._claims.claim(
+                recording, made.key, content.annotations.get(COMPLETES, "")
+            )
             if claim is None:
                 return self._all_taken(recording, made.key, row)
             if claim.superseded:
@@ -165,7 +176,7 @@ class ResultWriter:
                 made.key.partial and not claim.uid
             ):  # it is to be removed one day, also if nobody hears the answer
                 await self._store.save_result(replace(_saved(made, claim, _UNHEARD, more), digest=""))
-            answer = await self._platform.apply(self._named(recording, made, claim.name), claim.uid)
+            answer = await self._platform.apply(replace(content, name=claim.name), claim.uid)
             if answer.outcome is Outcome.REFUSED:
                 return self._refused(recording, claim.name, row, answer.message)
             if answer.outcome is not Outcome.TAKEN:
@@ -184,13 +195,6 @@ class ResultWriter:
     async def _is_removed(self, row: StoredResult) -> bool:
         """A row without an object is of one that was removed after its recording, and stays so."""
         return not row.uid or await self._platform.result(row.kind, row.name) is None
-
-    def _named(self, recording: Recording, made: Made, name: str) -> ResultObject:
-        content = made.content
-        if isinstance(content, ResultObject) and content.name != name:
-            content = result_object(recording, made.draft, name, final=made.final, version=self._version)
-        assert isinstance(content, ResultObject)  # noqa: S101 -- whether there is one does not depend on its name
-        return content
 
     def _tell(self, recording: Recording, made: Made, row: StoredResult | None, saved: StoredResult) -> None:
         said, name = self._events, saved.name

@@ -100,8 +100,18 @@ class AsyncStore:
     async def missing(self, sighting_id: int, reason: str) -> bool:
         return await self._run(self._store.missing, sighting_id, reason)
 
-    async def sighting(self, sighting_id: int) -> Sighting | None:
-        return await self._run(self._store.sighting, sighting_id)
+    async def sighting(self, sighting_id: int, *, accesses: bool = True) -> Sighting | None:
+        return await self._run(self._store.sighting, sighting_id, accesses=accesses)
+
+    async def accesses(self, sighting_id: int) -> dict[int, bytes]:
+        return await self._run(self._store.accesses, sighting_id)
+
+    async def accesses_of(self, sighting_ids: Sequence[int]) -> dict[int, int]:
+        return await self._run(self._store.accesses_of, sighting_ids)
+
+    def accesses_now(self, sighting_id: int) -> dict[int, bytes]:
+        """The same for who waits in another thread than the event loop's."""
+        return self._submit(lambda: self._store.accesses(sighting_id)).result()
 
     async def sightings(
         self,
@@ -110,6 +120,7 @@ class AsyncStore:
         container: str | None = None,
         running: bool | None = None,
         first_sights: bool = True,
+        accesses: bool = True,
         after: int = 0,
         limit: int | None = None,
     ) -> list[Sighting]:
@@ -119,6 +130,7 @@ class AsyncStore:
             container=container,
             running=running,
             first_sights=first_sights,
+            accesses=accesses,
             after=after,
             limit=limit,
         )

@@ -15,18 +15,20 @@ class StoreBounds:
     """What the store may take.
 
     bytes: of the file, without its write-ahead log. sightings: that are open, which means with a
-    content of their own, neither folded nor emptied. node_sightings: the same of one node, so that no
+    content of their own, neither folded nor emptied. node_accesses: bytes of one node's accesses, all
+    its sightings together. node_sightings: sightings of one node that are open, so that no
     node can take everybody's room. ValueError below 1 MiB, or 1.
     """
 
     bytes: int = 2048 * MIB
     sightings: int = 200_000
     node_sightings: int = 10_000
+    node_accesses: int = 256 * MIB
 
     def __post_init__(self) -> None:
         if self.bytes < MIB:
             raise ValueError(f"bytes is {self.bytes}; a store takes at least {MIB}")
-        for name in ("sightings", "node_sightings"):
+        for name in ("sightings", "node_sightings", "node_accesses"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
 

@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, or_, select, tuple_
 
 from recorder.collector.store import sqlite
+from recorder.collector.store.access_rows import fold_accesses, keep_parts
 from recorder.collector.store.bounds import StoreBounds
 from recorder.collector.store.folding import fold_key, folded, folded_sights
 from recorder.collector.store.row import digest_of, from_content, sighting_of, to_content
@@ -34,7 +35,16 @@ from recorder.collector.store.rows import (
 )
 from recorder.collector.store.session import Session, Transaction
 from recorder.collector.store.sighting import Confirmation, Sighting
-from recorder.collector.store.tables import FIRST_SIGHTS, RECORDING, SIGHTING, SOUGHT, SOURCE, State, in_state
+from recorder.collector.store.tables import (
+    ACCESSES,
+    FIRST_SIGHTS,
+    RECORDING,
+    SIGHTING,
+    SOUGHT,
+    SOURCE,
+    State,
+    in_state,
+)
 from recorder.model.errors import InvalidRecord
 from recorder.model.record import Observation
 
@@ -139,7 +149,8 @@ class Compaction:
                 for row in rows
             ]
             update_rows(transaction.connection, SIGHTING, emptied)
-            delete_where(transaction.connection, FIRST_SIGHTS.c.sighting_id, [row["id"] for row in rows])
+            for column in (FIRST_SIGHTS.c.sighting_id, ACCESSES.c.sighting_id):
+                delete_where(transaction.connection, column, [row["id"] for row in rows])
             transaction.touched = bool(rows)
         self._close(rows)
         return len(rows), after
@@ -209,11 +220,16 @@ def _fold_group(transaction: Transaction, key: bytes, rows: Sequence[dict[str, A
         content = to_content(observation)
         contents = [stored[row["id"]]["content"] if row["id"] in stored else b"" for row in rows]
         sights = b"" if bare else folded_sights(contents, shifts)
+        parts = fold_accesses(connection, target["id"], [row["id"] for row in rows], shifts)
     except (InvalidRecord, struct.error):
         return False
+    if parts is None:
+        return False
+    keep_parts(connection, target["id"], parts)
     row = {
         **target,
         "state": int(State.BARE if bare else State.FOLDED),
+        "recorded": any(each["recorded"] for each in rows),
         "revision": max(each["revision"] for each in rows),
         "sources": sum(each["sources"] for each in rows),
         "fold_key": key,

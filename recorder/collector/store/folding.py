@@ -13,7 +13,6 @@ from dataclasses import astuple, replace
 from recorder.collector.store import first_sights
 from recorder.collector.store.sighting import Sighting
 from recorder.collector.store.written import ids_text, json_text, placement_text
-from recorder.model.accesses import Accesses
 from recorder.model.denial import MAX_DENIALS, DenialCount, DenialKey
 from recorder.model.errors import InvalidRecord
 from recorder.model.ledger import Ledger
@@ -56,10 +55,10 @@ def fold_key(sighting: Sighting) -> bytes:
 def folded(group: Sequence[Sighting]) -> tuple[Observation, list[int]]:
     """The one observation of sightings with one fold key, and by how much each one's times are later in it.
 
-    Without first sights. Its times are of the earliest wall offset, from which all of the group's are
-    positive; counts of denials are added up, accesses joined. Counts or times may be above 64 bits, or
-    there is more than one observation may have (InvalidRecord): such a group has no place in a row, and
-    stays as it is.
+    Without first sights and accesses. Its times are of the earliest wall offset, from which all of the
+    group's are positive; counts of denials are added up. Counts or times may be above 64 bits, or there
+    is more than one observation may have (InvalidRecord): such a group has no place in a row, and stays
+    as it is.
     """
     offset = min(each.observation.wall_offset_ns for each in group)
     shifts = [each.observation.wall_offset_ns - offset for each in group]
@@ -73,7 +72,6 @@ def folded(group: Sequence[Sighting]) -> tuple[Observation, list[int]]:
         for each, shift in zip(group, shifts, strict=True)
     ]
     identity, calls, denials = seen[0].identity, dict[CallKey, Numbers](), dict[DenialKey, DenialCount]()
-    accesses = Accesses()
     for each, shift in zip(seen, shifts, strict=True):
         identity = identity.join(each.identity)
         for key, numbers in each.calls.items():
@@ -81,10 +79,9 @@ def folded(group: Sequence[Sighting]) -> tuple[Observation, list[int]]:
         for denial, count in each.denials.items():
             known, later = denials.get(denial), _later(count, shift)
             denials[denial] = known + later if known else later
-        accesses = accesses.join(_seen_later(each.accesses, shift))
     if len(denials) > MAX_DENIALS:
         raise InvalidRecord(f"they have {len(denials)} denials; one has at most {MAX_DENIALS}")
-    if accesses.cut_at and not all(each.accesses.cut_at for each in seen):
+    if any(each.accesses.cut_at for each in seen):
         raise InvalidRecord("they have more accesses than one may have")
     one = Observation(
         source=min(each.source for each in seen),
@@ -97,7 +94,6 @@ def folded(group: Sequence[Sighting]) -> tuple[Observation, list[int]]:
         wall_offset_ns=offset,
         ended=True,
         denials=denials,
-        accesses=accesses,
     )
     return one, shifts
 
@@ -105,16 +101,6 @@ def folded(group: Sequence[Sighting]) -> tuple[Observation, list[int]]:
 def _later(count: DenialCount, shift: int) -> DenialCount:
     first, last = (replace(each, time_ns=each.time_ns + shift) for each in (count.first, count.last))
     return replace(count, first=first, last=last)
-
-
-def _seen_later(accesses: Accesses, shift: int) -> Accesses:
-    entries = {
-        key: replace(each, first=replace(each.first, time_ns=each.first.time_ns + shift))
-        if each.first
-        else each
-        for key, each in accesses.entries.items()
-    }
-    return Accesses(entries, accesses.cut_at)
 
 
 def folded_sights(contents: Sequence[bytes], shifts: Sequence[int]) -> bytes:

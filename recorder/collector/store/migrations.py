@@ -10,18 +10,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, inspect, select, update
+from sqlalchemy import Connection, inspect, select, text, update
 
+from recorder.collector.store.packed_accesses import packed, unpack
 from recorder.collector.store.sqlite import APPLICATION, damaged
-from recorder.collector.store.tables import METADATA, STORE, sealed
+from recorder.collector.store.tables import METADATA, STORE, seal_of, sealed
+from recorder.model.access_wire import from_accesses
 from recorder.model.errors import StoreDamaged
+from recorder.record.v1 import record_pb2 as pb
 
 __all__ = ["SCHEMA", "STEPS", "Step", "create", "migrate", "newer", "schema_of"]
 
-SCHEMA = 2
+SCHEMA = 3
 """Of `tables`. 1: the first. 2: observations may have denials and accesses, and recordings
-may ask for denials."""
+may ask for denials. 3: accesses have a table of their own."""
 
 Step = Callable[[Connection], None]
 
@@ -30,7 +34,59 @@ def _denials(_: Connection) -> None:
     """Rows of version 1 are rows of version 2 without what a recorder of version 1 would drop."""
 
 
-STEPS: Mapping[int, Step] = {1: _denials}
+def _accesses(connection: Connection) -> None:
+    """What was accessed moves from the sightings into a table of its own."""
+    connection.exec_driver_sql(_ACCESSES)
+    after = 0
+    while True:
+        found = connection.execute(_PAGE, {"after": after}).mappings().all()
+        if not found:
+            return
+        after = found[-1]["id"]
+        for row in found:
+            message = pb.Observation.FromString(row["content"])
+            if message.accesses:
+                _move_accesses(connection, dict(row), message)
+
+
+def _move_accesses(connection: Connection, row: dict[str, Any], message: pb.Observation) -> None:
+    for part, content in packed(from_accesses("stored", message.accesses, message.accesses_cut_at)).items():
+        entries = unpack(content).values()
+        moved = {
+            "sighting_id": row["id"],
+            "part": part,
+            "entries": len(entries),
+            "text": sum(size for _, size, *_ in entries),
+            "content": content,
+        }
+        connection.execute(_INSERT, {**moved, "seal": seal_of(moved, moved)})
+    message.ClearField("accesses")
+    del row["seal"]
+    row["content"] = message.SerializeToString(deterministic=True)
+    row["recorded"] = True
+    values = {"id": row["id"], "content": row["content"], "seal": seal_of(row, row)}
+    connection.execute(_UPDATE, values)
+
+
+_ACCESSES = (
+    "\nCREATE TABLE accesses (\n"
+    "\tsighting_id INTEGER NOT NULL, \n"
+    "\tpart INTEGER NOT NULL, \n"
+    "\tentries INTEGER NOT NULL, \n"
+    "\ttext INTEGER NOT NULL, \n"
+    "\tcontent BLOB NOT NULL, \n"
+    "\tseal BIGINT NOT NULL, \n"
+    "\tPRIMARY KEY (sighting_id, part)\n)\n\n"
+)
+_PAGE = text("SELECT * FROM sighting WHERE id > :after ORDER BY id LIMIT 500")
+_INSERT = text(
+    "INSERT INTO accesses (sighting_id, part, entries, text, content, seal)"
+    " VALUES (:sighting_id, :part, :entries, :text, :content, :seal)"
+)
+_UPDATE = text("UPDATE sighting SET content = :content, recorded = 1, seal = :seal WHERE id = :id")
+
+
+STEPS: Mapping[int, Step] = {1: _denials, 2: _accesses}
 """By the version that a step begins with."""
 
 

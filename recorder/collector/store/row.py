@@ -21,7 +21,7 @@ from recorder.collector.store.written import (
     placement_text,
     pod_text,
 )
-from recorder.model.access_wire import from_accesses
+from recorder.model.accesses import Accesses
 from recorder.model.errors import InvalidRecord
 from recorder.model.record import Observation, Source
 from recorder.model.wire import from_observation, to_observation
@@ -31,6 +31,7 @@ __all__ = [
     "OUTLINE",
     "columns_of",
     "covers",
+    "cut_of",
     "decided",
     "digest_of",
     "from_content",
@@ -38,6 +39,7 @@ __all__ = [
     "sighting_of",
     "source_key",
     "to_content",
+    "with_cut",
 ]
 
 
@@ -54,8 +56,19 @@ def digest_of(sights: bytes) -> bytes:
 
 
 def to_content(observation: Observation) -> bytes:
-    """All of it but its first sights; equal observations are equal bytes. InvalidRecord."""
-    return to_observation(replace(observation, first_sights={})).SerializeToString(deterministic=True)
+    """All of it but first sights and accesses; equal observations are equal bytes. InvalidRecord."""
+    plain = replace(observation, first_sights={}, accesses=Accesses({}, observation.accesses.cut_at))
+    return to_observation(plain).SerializeToString(deterministic=True)
+
+
+def cut_of(content: bytes) -> bytes:
+    """The digest from which on no accesses are kept; empty: all are."""
+    return pb.Observation.FromString(content).accesses_cut_at
+
+
+def with_cut(content: bytes, cut_at: bytes) -> bytes:
+    """The content with another one; BrokenSeal."""
+    return to_content(replace(from_content(content), accesses=Accesses({}, cut_at)))
 
 
 def from_content(content: bytes) -> Observation:
@@ -85,7 +98,7 @@ def covers(content: bytes, known: bytes) -> bool:
         and new.ended >= old.ended
         and all(each.count <= counts.get(each.cause, 0) for each in old.ledger)
         and _covers_denials(new, old)
-        and _covers_accesses(new, old)
+        and _covers_cut(new.accesses_cut_at, old.accesses_cut_at)
         and not any(
             int.from_bytes(each.numbers, "little") & ~calls.get((each.abi, each.phase, each.outcome), 0)
             for each in old.calls
@@ -110,35 +123,8 @@ def _covers_denials(new: pb.Observation, old: pb.Observation) -> bool:
     return True
 
 
-def _covers_accesses(new: pb.Observation, old: pb.Observation) -> bool:
-    if not (old.accesses or old.accesses_cut_at):
-        return True
-    if old.accesses == new.accesses and old.accesses_cut_at == new.accesses_cut_at:
-        return True
-    if old.accesses_cut_at or new.accesses_cut_at:  # beyond the bounds what is kept is the model's to say
-        known = from_accesses("new", new.accesses, new.accesses_cut_at)
-        return known.join(from_accesses("old", old.accesses, old.accesses_cut_at)) == known
-    seen = {_access_key(each): each for each in new.accesses}
-    for each in old.accesses:
-        found = seen.get(_access_key(each))
-        if found is None or each.rights & ~found.rights or not _is_earlier(found, each):
-            return False
-    return True
-
-
-def _access_key(access: pb.Access) -> bytes:
-    key = pb.Access()
-    key.CopyFrom(access)
-    for field in ("rights", "time_ns", "comm"):
-        key.ClearField(field)
-    return key.SerializeToString(deterministic=True)
-
-
-def _is_earlier(new: pb.Access, old: pb.Access) -> bool:
-    """Whether the first sight of both is the new one's."""
-    if not old.HasField("time_ns"):
-        return True
-    return new.HasField("time_ns") and (new.time_ns, new.comm) <= (old.time_ns, old.comm)
+def _covers_cut(new: bytes, old: bytes) -> bool:
+    return not old or (bool(new) and new <= old)
 
 
 def _denial_key(denial: pb.Denial) -> bytes:
@@ -162,7 +148,6 @@ def columns_of(observation: Observation) -> dict[str, Any]:
         "container_id": identity.container_id,
         "pod": pod_text(identity.pod),
         "ended": observation.ended,
-        "recorded": bool(observation.calls),
     }
 
 
@@ -219,7 +204,7 @@ def outline_of(row: Sequence[Any]) -> Outline:
 def sighting_of(
     row: Mapping[Any, Any], sights: Mapping[str, Any] | None = None, *, undecided: bool = False
 ) -> Sighting:
-    """The sighting of a row of `SIGHTING`, and of one of `FIRST_SIGHTS`; BrokenSeal.
+    """The sighting of a row of `SIGHTING`, and of one of `FIRST_SIGHTS`, without accesses; BrokenSeal.
 
     undecided: with all recordings that it was reported for, whether they are known to be right or not.
     """
@@ -244,4 +229,5 @@ def sighting_of(
         not_recorded=row["not_recorded"],
         sources=row["sources"],
         folded=row["state"] in (State.FOLDED, State.BARE),
+        recorded=row["recorded"],
     )

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, bindparam, delete, select, update
 
 from recorder.collector.store.tables import (
+    ACCESSES,
     FIRST_SIGHTS,
     SIGHTING,
     SOUGHT,
@@ -79,7 +80,12 @@ def delete_where(connection: Connection, column: Column[Any], keys: Iterable[Any
 
 def delete_sightings(connection: Connection, ids: Sequence[int], *, sources: bool) -> None:
     """With what belongs to them; `sources`: also that their sources were ever seen."""
-    for column in (SIGHTING.c.id, FIRST_SIGHTS.c.sighting_id, SOUGHT.c.sighting_id):
+    for column in (
+        SIGHTING.c.id,
+        FIRST_SIGHTS.c.sighting_id,
+        ACCESSES.c.sighting_id,
+        SOUGHT.c.sighting_id,
+    ):
         delete_where(connection, column, ids)
     if sources:
         delete_where(connection, SOURCE.c.sighting_id, ids)

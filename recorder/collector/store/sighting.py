@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from recorder.collector.store.first_sights import unpack
+from recorder.collector.store.packed_accesses import unpacked
 from recorder.model.record import Observation, Pod
 from recorder.model.result import Placement
 
@@ -25,20 +27,28 @@ class Confirmation(StrEnum):
 class Incoming:
     """What an agent reports. `recordings`: ids. `not_recorded`: why there is no record, else empty.
 
-    packed_sights: first sights, as the store keeps them (`first_sights`), that the observation
-    itself does not have: a tenth of the memory, for as long as it waits.
+    packed_sights, packed_accesses: first sights and accesses, as the store keeps them (`first_sights`,
+    `packed_accesses`: by part), that the observation itself does not have: a tenth of the memory, for as
+    long as it waits.
     """
 
     observation: Observation
     recordings: tuple[str, ...]
     not_recorded: str = ""
     packed_sights: bytes = b""
+    packed_accesses: Mapping[int, bytes] = field(default_factory=dict, hash=False)
+
+    @property
+    def accessed(self) -> bool:
+        """Whether it has accesses."""
+        return bool(self.packed_accesses or self.observation.accesses)
 
     def whole(self) -> Observation:
-        """The observation with all its first sights."""
-        if not self.packed_sights:
+        """The observation with all its first sights and accesses."""
+        if not (self.packed_sights or self.packed_accesses):
             return self.observation
-        more = replace(self.observation, first_sights=unpack(self.packed_sights))
+        accesses = unpacked(self.packed_accesses.values(), self.observation.accesses.cut_at)
+        more = replace(self.observation, first_sights=unpack(self.packed_sights), accesses=accesses)
         return self.observation.join(more)
 
 
@@ -79,7 +89,8 @@ class Sighting:
     revision: that of the store when it changed last. folded: it stands for `sources` finished sources
     of one container name of one pod (else of one container), with equal provenance and image; its
     observation has one of their sources, all their calls, the sum of their ledgers, and a first and a
-    last time (with its wall offset) that are the group's. Its first sights may be gone.
+    last time (with its wall offset) that are the group's. Its first sights may be gone. recorded:
+    something was seen of it, which may be accesses that the observation is read without.
     """
 
     id: int
@@ -92,11 +103,12 @@ class Sighting:
     not_recorded: str = ""
     sources: int = 1
     folded: bool = False
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A sighting without what was seen: cheap to read by thousands. `recorded`: it has calls."""
+    """A sighting without what was seen: cheap to read by thousands. `recorded`: something was seen of it."""
 
     id: int
     revision: int

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Connection, Select, exists, func, select
 
 from recorder.collector.store import catalogue, sqlite
+from recorder.collector.store.access_rows import accesses_of, entries_of, parts_of
 from recorder.collector.store.bounds import StoreBounds, StoreFigures
 from recorder.collector.store.compaction import CHUNK, Compaction, Target
 from recorder.collector.store.figures import figures_of
 from recorder.collector.store.intake import Intake, joined, known_sources
+from recorder.collector.store.node_accesses import NodeAccesses
 from recorder.collector.store.opening import open_session
 from recorder.collector.store.row import OUTLINE, decided, outline_of, sighting_of, source_key
 from recorder.collector.store.rows import rows_by, sights_rows, update_rows
@@ -49,6 +52,7 @@ class Store:
         self._full = ""
         self._fruitless = False  # compaction found nothing, and nothing was confirmed or emitted since
         self._opened = self._count_opened()
+        self._accesses = NodeAccesses(session, bounds.node_accesses)
 
     @classmethod
     def open(cls, path: Path, bounds: StoreBounds | None = None, *, set_aside: bool = False) -> Self:
@@ -104,13 +108,16 @@ class Store:
         more = sum(min(count, max(0, room.get(node, count))) for node, count in new.items())
         if more and self._opened.total() + more > self._bounds.sightings:
             raise sqlite.bound_reached(self._session.path)
+        accessed = {each.observation.source.node for each in incoming.values() if each.accessed}
+        full = self._accesses.full(accessed)
         with self._session.writing() as transaction:
-            intake = Intake(transaction, room)
+            intake = Intake(transaction, room, full)
             changes = intake.put(incoming, known)
             if transaction.touched and sqlite.in_use(transaction.connection) > self._bounds.bytes:
                 raise sqlite.bound_reached(self._session.path)
             self._fruitless = self._fruitless and not transaction.touched
         self._opened += intake.opened
+        self._accesses.add(intake.accessed)
         return changes
 
     def _known(self, incoming: dict[bytes, Incoming]) -> tuple[dict[bytes, int], Counter[str]]:
@@ -170,10 +177,21 @@ class Store:
 
     # Sightings
 
-    def sighting(self, sighting_id: int) -> Sighting | None:
-        """One, with its first sights; None: there is none, or it was folded into another."""
-        found = self._sightings(select(SIGHTING).where(SIGHTING.c.id == sighting_id), first_sights=True)
+    def sighting(self, sighting_id: int, *, accesses: bool = True) -> Sighting | None:
+        """One, with all or without accesses; None: there is none, or it was folded into another."""
+        query = select(SIGHTING).where(SIGHTING.c.id == sighting_id)
+        found = self._sightings(query, first_sights=True, accesses=accesses)
         return found[0] if found else None
+
+    def accesses(self, sighting_id: int) -> dict[int, bytes]:
+        """What a sighting's container accessed, by part (`packed_accesses`)."""
+        with self._session.reading() as connection:
+            return parts_of(connection, sighting_id)
+
+    def accesses_of(self, sighting_ids: Sequence[int]) -> dict[int, int]:
+        """How many different ones, of each sighting that has some."""
+        with self._session.reading() as connection:
+            return entries_of(connection, sighting_ids)
 
     def sightings(
         self,
@@ -182,12 +200,14 @@ class Store:
         container: str | None = None,
         running: bool | None = None,
         first_sights: bool = True,
+        accesses: bool = True,
         after: int = 0,
         limit: int | None = None,
     ) -> list[Sighting]:
         """Those of a recording, by id: of one container's name, that run or have ended, or all.
 
-        first_sights=False leaves them out, which is several times as fast and small. after, limit: a page.
+        first_sights, accesses: False leaves them out, which is many times as fast and small. after, limit:
+        a page.
         """
         query = (
             select(SIGHTING)
@@ -201,10 +221,10 @@ class Store:
             query = query.where(SIGHTING.c.ended.is_(not running))
         if limit is not None:
             query = query.limit(limit)
-        return self._sightings(query, first_sights=first_sights)
+        return self._sightings(query, first_sights=first_sights, accesses=accesses)
 
     def unconfirmed(self, limit: int, after: int = 0) -> list[Sighting]:
-        """Those of pods that the platform is to be asked for, by id, without first sights.
+        """Those of pods that the platform is to be asked for, by id, without first sights and accesses.
 
         Their recordings are all that they were reported for, those that came after a decision among them.
         """
@@ -218,13 +238,12 @@ class Store:
             found = connection.execute(query.order_by(SIGHTING.c.id).limit(limit)).mappings()
             return [sighting_of(row, undecided=True) for row in found]
 
-    def _sightings(self, query: Select[Any], *, first_sights: bool) -> list[Sighting]:
+    def _sightings(self, query: Select[Any], *, first_sights: bool, accesses: bool) -> list[Sighting]:
         with self._session.reading() as connection:
-            if not first_sights:
-                return [sighting_of(row) for row in connection.execute(query).mappings()]
             rows = connection.execute(query).mappings().all()
-            seen = sights_rows(connection, rows)
-            return [sighting_of(row, seen.get(row["id"])) for row in rows]
+            seen = sights_rows(connection, rows) if first_sights else {}
+            found = [sighting_of(row, seen.get(row["id"])) for row in rows]
+            return [_with_accesses(connection, each) for each in found] if accesses else found
 
     def outlines(self, recording: str, newer_than: int = 0, limit: int = 2000) -> list[Outline]:
         """Those of a recording that changed after that revision, by revision and id, folded ones too.
@@ -280,6 +299,7 @@ class Store:
             transaction.touched = catalogue.forget_recording(transaction.connection, recording)
         self._fruitless = False
         self._opened = self._count_opened()
+        self._accesses.count()
 
     def strays(self) -> list[str]:
         """Recordings that sightings name and that are not kept: reported after `forget_recording`."""
@@ -331,8 +351,7 @@ class Store:
         """
         if not Compaction(self._session, self._opened, Target.below(self._bounds, 7, 8)).needed:
             return 0
-        target = Target.below(self._bounds, 3, 4)
-        return Compaction(self._session, self._opened, target).run(_MOST_ROWS)
+        return self._compact(Target.below(self._bounds, 3, 4))
 
     def _make_room(self, count: int, nodes: frozenset[str] = frozenset()) -> int:
         """For so many more sightings, or for some of those nodes; how many rows were made smaller."""
@@ -345,8 +364,14 @@ class Store:
             node_sightings=max(0, bounds.node_sightings - CHUNK),
             nodes=nodes,
         )
-        done = Compaction(self._session, self._opened, target).run(_MOST_ROWS)
+        done = self._compact(target)
         self._fruitless = not done
+        return done
+
+    def _compact(self, target: Target) -> int:
+        done = Compaction(self._session, self._opened, target).run(_MOST_ROWS)
+        if done:
+            self._accesses.count()
         return done
 
     def _count_opened(self) -> Counter[str]:
@@ -358,6 +383,12 @@ class Store:
         """What is in it now; reads all sightings' rows, so ask some times a minute."""
         with self._session.reading() as connection:
             return figures_of(connection, self._session, self._bounds, self._full)
+
+
+def _with_accesses(connection: Connection, sighting: Sighting) -> Sighting:
+    seen = sighting.observation
+    accesses = accesses_of(connection, sighting.id, seen.accesses.cut_at)
+    return replace(sighting, observation=replace(seen, accesses=accesses)) if accesses else sighting
 
 
 def _grant(connection: Connection, sighting: int, not_for: frozenset[str]) -> None:

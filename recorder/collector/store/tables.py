@@ -7,6 +7,7 @@ over all its other columns) does. Statements are SQLAlchemy's, so that another d
     recording     by id, as JSON
     sighting      one for each source, or for each group that was folded
     first_sights  what is large and rarely read of a sighting
+    accesses      the same of what its container accessed, in parts (`packed_accesses`)
     source        which sighting a source's reports go to
     sought        for which recordings a sighting was reported, and whether it is theirs: the same as
                   `sighting.recordings` less `sighting.not_for`
@@ -16,7 +17,7 @@ over all its other columns) does. Statements are SQLAlchemy's, so that another d
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -37,6 +38,7 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "ACCESSES",
     "FIRST_SIGHTS",
     "METADATA",
     "RECORDING",
@@ -49,6 +51,7 @@ __all__ = [
     "State",
     "checked",
     "in_state",
+    "seal_of",
     "sealed",
 ]
 
@@ -130,6 +133,17 @@ FIRST_SIGHTS = Table(
     _seal(),
 )
 
+ACCESSES = Table(
+    "accesses",
+    METADATA,
+    Column("sighting_id", _ID, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("entries", Integer, nullable=False),
+    Column("text", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    _seal(),
+)
+
 SOURCE = Table(
     "source",
     METADATA,
@@ -193,20 +207,21 @@ _SEALED = {
 
 def sealed(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with its seal; KeyError if a column is missing."""
-    return {**row, "seal": _sum(table, row)}
+    return {**row, "seal": seal_of(_SEALED[table], row)}
 
 
 def checked(table: Table, row: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """The row, which has all columns; BrokenSeal if it is not what was written."""
-    if row["seal"] != _sum(table, row):
+    if row["seal"] != seal_of(_SEALED[table], row):
         key = ", ".join(_shown(row[each.name]) for each in table.primary_key)
         raise BrokenSeal(f"the row {key} of the table {table.name} is not what was written")
     return row
 
 
-def _sum(table: Table, row: Mapping[Any, Any]) -> int:
+def seal_of(columns: Iterable[str], row: Mapping[Any, Any]) -> int:
+    """The seal of a row with these columns, in their table's order, and its seal."""
     crc = 0
-    for name in _SEALED[table]:
+    for name in columns:
         value = row[name]
         # bool is an int here; text and bytes may not stand for each other, nor a number for its text
         if isinstance(value, bytes):

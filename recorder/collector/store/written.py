@@ -50,6 +50,7 @@ def recording_text(recording: Recording) -> str:
             "generation": recording.generation,
             "beside": recording.beside,
             "denials": recording.denials,
+            "update": recording.update,
         }
     )
 
@@ -73,6 +74,7 @@ def from_recording(text: str) -> Recording:
         generation=found["generation"],
         beside=found["beside"],
         denials=found.get("denials", False),  # schema 1 has none
+        update=found.get("update", ""),  # nor has what an earlier version wrote
     )
 
 

@@ -154,12 +154,14 @@ class Acknowledgement(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., refused: _Optional[str] = ...) -> None: ...
 
 class RecordsFilter(_message.Message):
-    __slots__ = ("namespace", "recording")
+    __slots__ = ("namespace", "recording", "accesses")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     RECORDING_FIELD_NUMBER: _ClassVar[int]
+    ACCESSES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     recording: str
-    def __init__(self, namespace: _Optional[str] = ..., recording: _Optional[str] = ...) -> None: ...
+    accesses: bool
+    def __init__(self, namespace: _Optional[str] = ..., recording: _Optional[str] = ..., accesses: _Optional[bool] = ...) -> None: ...
 
 class GetRecordsRequest(_message.Message):
     __slots__ = ("filter",)
@@ -238,7 +240,7 @@ class ResultSummary(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., container: _Optional[str] = ..., suffix: _Optional[str] = ..., partial: _Optional[bool] = ..., state: _Optional[str] = ...) -> None: ...
 
 class ContainerRecord(_message.Message):
-    __slots__ = ("recording_id", "id", "observation", "confirmation", "reason", "not_recorded", "generate_name")
+    __slots__ = ("recording_id", "id", "observation", "confirmation", "reason", "not_recorded", "generate_name", "accesses", "more")
     RECORDING_ID_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     OBSERVATION_FIELD_NUMBER: _ClassVar[int]
@@ -246,6 +248,8 @@ class ContainerRecord(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     NOT_RECORDED_FIELD_NUMBER: _ClassVar[int]
     GENERATE_NAME_FIELD_NUMBER: _ClassVar[int]
+    ACCESSES_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     recording_id: str
     id: int
     observation: _record_pb2.Observation
@@ -253,4 +257,6 @@ class ContainerRecord(_message.Message):
     reason: str
     not_recorded: str
     generate_name: str
-    def __init__(self, recording_id: _Optional[str] = ..., id: _Optional[int] = ..., observation: _Optional[_Union[_record_pb2.Observation, _Mapping]] = ..., confirmation: _Optional[_Union[Confirmation, str]] = ..., reason: _Optional[str] = ..., not_recorded: _Optional[str] = ..., generate_name: _Optional[str] = ...) -> None: ...
+    accesses: int
+    more: bool
+    def __init__(self, recording_id: _Optional[str] = ..., id: _Optional[int] = ..., observation: _Optional[_Union[_record_pb2.Observation, _Mapping]] = ..., confirmation: _Optional[_Union[Confirmation, str]] = ..., reason: _Optional[str] = ..., not_recorded: _Optional[str] = ..., generate_name: _Optional[str] = ..., accesses: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...

@@ -23,9 +23,10 @@ from pathlib import Path
 
 from tests.cluster.daemon import Daemon
 from tests.cluster.errors import ClusterError
-from tests.cluster.node.remains import PREFIX, Watcher, hierarchies
+from tests.cluster.node.remains import PREFIX, Watcher
 from tests.cluster.place import SERVICES
 from tests.truth.oci import Layout
+from tests.truth.remains import hierarchies
 
 BRIDGE, NETWORK, HOST = "nodebr0", "10.44.0", "10.44.0.1"
 OVERLAID = ("/etc", "/opt", "/var/lib", "/var/log")

@@ -52,7 +52,9 @@ class Names:
         self._file = ground.folder / "hosts"
         self._file.write_text("")
         words = [
-            *(program, "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file="),
+            *(program, "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file="),
+            # a change of either would take the parent-death signal away (prctl(2))
+            *("--user=root", "--group=root"),
             *("--bind-interfaces", f"--listen-address={HOST}", "--no-hosts", f"--addn-hosts={self._file}"),
             *("--no-resolv", f"--local=/{DOMAIN}/", "--local=/in-addr.arpa/", "--local-ttl=1"),
             "--log-facility=-",

@@ -5,49 +5,18 @@ tests that made the node: it ends when they end, however that is, and then all o
 that left (both were killed), `sweep` of a later run finds by the cgroup's name.
 """
 
-import contextlib
-import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.cluster.errors import ClusterError
-from tests.guest.runs import start_time
+from tests.owner import is_orphan
 from tests.truth.oci import Layout
+from tests.truth.remains import SECONDS, remove_cgroup
 
 PREFIX = "recorder-node-"  # of a node's cgroup; behind it the name of the run's folder
 ROOT = Path(__file__).resolve().parents[3]
-SECONDS = 60
-
-
-def hierarchies(layout: Layout) -> Iterator[Path]:
-    """Each mount that cgroups are made below, once."""
-    seen: set[int] = set()
-    for mounted in (layout.cgroup2, *layout.v1):
-        device = mounted.stat().st_dev
-        if device not in seen:
-            seen.add(device)
-            yield mounted
-
-
-def remove_cgroup(name: str, seconds: float = SECONDS) -> None:
-    """Kill what is in a node's cgroup and remove it, in each hierarchy; TimeoutError."""
-    layout = Layout.detect()
-    end = time.monotonic() + seconds
-    places = [mounted / name for mounted in hierarchies(layout)]
-    while left := [place for place in places if place.exists()]:
-        for place in left:
-            with contextlib.suppress(OSError):
-                (place / "cgroup.kill").write_text("1")  # cgroup2, Linux 5.14: with all that is below
-            for folder, _, _ in os.walk(place, topdown=False):
-                with contextlib.suppress(OSError):  # a task is still ending: again
-                    Path(folder).rmdir()
-        if time.monotonic() > end:
-            raise TimeoutError(f"not removed within {seconds:g} s: {', '.join(map(str, left))}")
-        time.sleep(0.02)
 
 
 def remove(folder: Path) -> None:
@@ -59,9 +28,7 @@ def remove(folder: Path) -> None:
 def sweep(layout: Layout) -> None:
     """Remove the nodes of processes that are gone."""
     for place in layout.cgroup2.glob(f"{PREFIX}*"):
-        pid, start, *_ = [*place.name.removeprefix(PREFIX).split("-"), "", ""]
-        # another name is no run's: somebody else's cgroup
-        if pid.isdecimal() and start.isdecimal() and str(start_time(int(pid))) != start:
+        if is_orphan(place.name, PREFIX):
             remove_cgroup(place.name)
 
 

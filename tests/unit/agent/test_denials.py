@@ -195,7 +195,7 @@ def test_losses_are_notes_of_the_record(told):
     told.of_all = DenialLosses(missed=10, cgroups_full=1, between=1)
     found = looking(told)
     assert found.missed() == 12
-    told.of_all = DenialLosses(missed=90)  # of a moment ago is enough, but at the end
+    told.of_all = DenialLosses(missed=89, unflushed=1)  # of a moment ago is enough, but at the end
     assert dict(found.of(CGROUP, 9).ledger.counts) == {"denials_missed": 6, "denials_full": 7}
     found.drop([CGROUP])
     assert dict(found.of(CGROUP, 9).ledger.counts) == {"denials_missed": 88, "denials_full": 7}

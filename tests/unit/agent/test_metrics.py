@@ -69,6 +69,7 @@ FULL = Snapshot(
     spool_damaged=1,
     programs=(ProgramRuns("on_sys_enter", 1.25, 1000),),
     denials=((("shop", "apparmor", "file"), 17),),
+    accesses=((("unix_socket",), 19),),
 )
 
 
@@ -117,6 +118,7 @@ def test_the_state_is_what_prometheus_reads():
         ]
         == 17
     )
+    assert value("accesses_total", kind="unix_socket") == 19
     assert value("runtime_reachable", runtime="containerd") == 1
     assert value("runtime_reachable", runtime='odd "name"\\\n') == 0
     assert value("uplink_connected") == 1

@@ -101,6 +101,31 @@ def test_a_result_is_a_file_that_the_api_server_would_take(folders, results):
     assert (results / "web-nginx.yaml").stat().st_mode & 0o777 == 0o644
 
 
+def test_a_result_of_another_kind_has_its_own_file_and_its_edits_are_found(folders, results, tmp_path):
+    """Also one that was edited while nobody looked; there is none for runtimes beside it."""
+    wanted = replace(
+        result(),
+        kind=ProfileKind.APPARMOR,
+        spec={
+            "state": "Enabled",
+            "mode": "Enforce",
+            "abstract": {"filesystem": {"readOnlyPaths": ["/etc/a"]}},
+        },
+    )
+    uid = apply(folders, wanted).uid
+    assert os.listdir(results) == ["web-nginx_apparmorprofile.yaml"]
+    path = results / "web-nginx_apparmorprofile.yaml"
+    value = read(path)
+    assert (value["kind"], value["spec"]) == ("AppArmorProfile", wanted.spec)
+    edit(path, lambda each: each["spec"].update(mode="Complain"))
+    again = Folders(tmp_path / "recordings", results, tmp_path / "state" / "folders.json", poll=0.01)
+    asyncio.run(looks(again, lambda told: told))
+    assert again.touched() == {(ProfileKind.APPARMOR, "web-nginx")}
+    made = apply(again, wanted, uid)
+    assert [each.field for each in made.edits] == ["spec.mode"]
+    assert read(path)["spec"]["mode"] == "Complain"
+
+
 def test_the_same_result_is_not_written_again(folders, results):
     """Same bytes, same file."""
     uid = apply(folders, result("read")).uid
@@ -428,6 +453,23 @@ def test_what_people_did_while_nobody_looked_is_noticed(folders, results, tmp_pa
         later = Folders(tmp_path / "recordings", results, tmp_path / "state" / "folders.json", poll=0.01)
         await looks(later, lambda told: len(told) >= 1)
         assert later.touched() == {(SECCOMP, "edited"), (SECCOMP, "given")}
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", list(ProfileKind))
+def test_results_of_every_kind_and_of_long_names_are_looked_back_at(folders, results, tmp_path, kind):
+    """One name may be that of several kinds: each has a file of its own, whose edits are told."""
+    name = "long" * 60
+    for each in ProfileKind:
+        apply(folders, replace(result("read", name=name), kind=each))
+    (mine,) = (each for each in results.glob("*.yaml") if read(each)["kind"] == kind)
+    edit(mine, lambda value: value["spec"].update(state="Enabled"))
+
+    async def run():
+        later = Folders(tmp_path / "recordings", results, tmp_path / "state" / "folders.json", poll=0.01)
+        await looks(later, lambda told: len(told) >= 1)
+        assert later.touched() == {(kind, name)}
 
     asyncio.run(run())
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -101,12 +102,27 @@ def test_what_does_not_change_what_is_recorded_does_not_change_the_plan():
     assert plan_message([first]) == plan_message([second])
 
 
-def test_kinds_that_are_not_served_are_left_out():
-    """No agent could record them."""
-    message = plan_message(
-        [recording("a", kind=ProfileKind.APPARMOR), recording("s"), recording("x", kind=ProfileKind.SELINUX)]
-    )
-    assert [each.id for each in message.recordings] == ["uid-s"]
+@pytest.mark.parametrize("kind", list(ProfileKind))
+@pytest.mark.parametrize("means", list(Means))
+def test_every_pair_of_kind_and_means_is_recorded(kind, means):
+    """Denials for a SelinuxProfile, and for an AppArmorProfile that completes one."""
+    (entry,) = plan_message([replace(recording("a", kind=kind), means=means)]).recordings
+    wanted = {
+        (ProfileKind.SECCOMP, Means.BPF): agent_pb2.KIND_SYSCALLS,
+        (ProfileKind.SECCOMP, Means.LOGS): agent_pb2.KIND_SYSCALLS,
+        (ProfileKind.APPARMOR, Means.BPF): agent_pb2.KIND_ACCESSES,
+    }
+    assert entry.kinds == [wanted.get((kind, means), agent_pb2.KIND_DENIALS)]
+
+
+def test_what_is_recorded_follows_from_the_kind_of_results():
+    """Accesses for AppArmorProfile; denials besides where they are asked for."""
+    asked = recording("a", kind=ProfileKind.APPARMOR)
+    plain = plan_message([asked])
+    assert plain.recordings[0].kinds == [agent_pb2.KIND_ACCESSES]
+    both = plan_message([replace(asked, denials=True)])
+    assert both.recordings[0].kinds == [agent_pb2.KIND_DENIALS, agent_pb2.KIND_ACCESSES]
+    assert both.revision != plain.revision
 
 
 def test_no_recording_is_a_plan_too():

@@ -15,6 +15,7 @@ from recorder.collector.results.recording_status_of import (
     refused_status,
 )
 from recorder.collector.results.result_summary import ResultSummary
+from recorder.collector.results.unable_nodes import UnableNodes
 from recorder.model.record import Observation, Record, Source
 from recorder.model.recording import ProfileKind, RecordingName, RefusedRecording
 from recorder.model.recording_status import DenialStatus, ResultStatus
@@ -168,13 +169,36 @@ def test_what_is_wrong_is_said_in_ready(circumstances, ready, complete, said):
     assert said in message(status, "Ready")
 
 
-@pytest.mark.parametrize("kind", [ProfileKind.APPARMOR, ProfileKind.SELINUX])
-def test_kind_that_is_not_served(kind):
-    """With what is."""
-    status = recording_status(recording(kind=kind), [], AGENTS)
-    assert conditions(status) == {"Ready": (False, "KindNotServed")}
-    assert kind in message(status, "Ready")
-    assert "which makes SeccompProfile" in message(status, "Ready")
+def test_no_node_that_can_record_it_is_said_before_anything_is_seen():
+    """Not Ready; with the reason of some of them."""
+    unable = UnableNodes((("n1", "agent.accesses is off there"),), True, (), "apparmor")
+    circumstances = Circumstances(agents=1, unable=unable)
+    status = recording_status(recording(kind=ProfileKind.APPARMOR), [], circumstances)
+    assert conditions(status)["Ready"] == (False, "NodesUnable")
+    assert message(status, "Ready") == (
+        "nodes whose agents cannot record what is asked for: n1 (agent.accesses is off there)"
+    )
+
+
+def test_what_an_object_cannot_say_is_a_condition():
+    """With the result's name, and where the whole profile is to be had; partial results say nothing."""
+    said = ("UNIX sockets: used by the workload", "signals: used by the workload")
+    figures = ResultSummary(0, 0, 1, rules=3, unsaid=said)
+    whole = Reported(ResultKey("uid-rec", ProfileKind.APPARMOR, "app"), "rec-app", "final", figures)
+    part = Reported(
+        ResultKey("uid-rec", ProfileKind.APPARMOR, "app", "aaaaa", partial=True),
+        "rec-app-aaaaa",
+        "final",
+        figures,
+    )
+    status = recording_status(recording(kind=ProfileKind.APPARMOR), [whole, part], AGENTS)
+    assert conditions(status)["PartlyExpressed"] == (True, "NotExpressible")
+    assert message(status, "PartlyExpressed") == (
+        "rec-app: UNIX sockets: used by the workload, signals: used by the workload. The whole profile is"
+        " given by `recorder records NAME -f apparmor-text`, and is to be loaded on the nodes by other means"
+    )
+    (told,) = status.results
+    assert (told.kind, told.rules, told.syscalls) == (ProfileKind.APPARMOR, 3, None)
 
 
 def test_edited_results():

@@ -6,6 +6,7 @@ application_id. Never write one of them anew: add the next.
 
 import contextlib
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,17 @@ from recorder.collector.store import migrations
 from recorder.collector.store.sighting import Confirmation
 from recorder.collector.store.store import Store
 from recorder.collector.store.stored import StoredResult
-from recorder.collector.store.tables import RESULT, sealed
+from recorder.collector.store.tables import RESULT, SIGHTING, sealed
+from recorder.model.accesses import Accesses
 from recorder.model.errors import StoreDamaged
 from recorder.model.recording import ProfileKind
+from recorder.model.wire import to_observation
 from tests.denials_given import REST, apparmor, counted, selinux
 from tests.unit.collector.store_made import bounds, edits, placed, recording, seen
+from tests.unit.profiles.accessed import files
 
 SCHEMAS = Path(__file__).with_name("store_schemas")
+ACCESSES = files("r /etc/a\nrx /bin/app")
 DENIALS = {apparmor(b"/etc/\xff\n"): counted(3), selinux(): counted(4, 5, 6), REST: counted(7)}
 
 
@@ -80,12 +85,38 @@ def test_every_released_schema_is_read(path, version):
                 {"newest": 3},
             )
         ]
-        assert store.revision == {1: 9, 2: 11}[version]
+        assert store.revision == {1: 9, 2: 11, 3: 13}[version]
         if version >= 2:
             (denied,) = store.sightings("r3")
             assert denied.observation == seen(8, pod=None, denials=DENIALS)
             assert store.recordings()["r3"].recording == recording("r3", denials=True)
+        if version >= 3:
+            (accessed,) = store.sightings("r4")
+            assert accessed.observation == seen(9, pod=None, accesses=ACCESSES)
         assert not store.recordings()["r1"].recording.denials
+
+
+def test_accesses_that_stood_within_a_sighting_move(path):
+    """A recorder of schema 2 kept them there; nothing of them, or of the rest, changes."""
+    restored(path, 2)
+    whole = seen(8, pod=None, denials=DENIALS, accesses=ACCESSES)
+    content = to_observation(replace(whole, first_sights={})).SerializeToString(deterministic=True)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        (row,) = connection.execute("SELECT * FROM sighting WHERE container_id = 'id-8'")
+        row = {**row, "content": content}
+        seal = sealed(SIGHTING, row)["seal"]
+        connection.execute(
+            "UPDATE sighting SET content = ?, seal = ? WHERE id = ?", (content, seal, row["id"])
+        )
+        connection.commit()
+    for _ in range(2):
+        with contextlib.closing(Store.open(path, bounds())) as store:
+            (found,) = store.sightings("r3")
+            assert found.observation == whole
+            (bare,) = store.sightings("r3", accesses=False)
+            assert bare.observation == replace(whole, accesses=Accesses())
+            assert store.accesses_of([found.id]) == {found.id: 2}
 
 
 def test_the_schema_of_today_is_the_last_released(path, tmp_path):
@@ -118,6 +149,12 @@ def fail(connection: Connection) -> None:
     raise RuntimeError("the step failed")
 
 
+def later(*steps):
+    """The steps of today, then these; and the schema that they lead to."""
+    first = migrations.SCHEMA
+    return {**migrations.STEPS, **dict(enumerate(steps, first))}, first + len(steps)
+
+
 def with_steps(monkeypatch, steps, schema):
     """As a recorder that has these."""
     monkeypatch.setattr(migrations, "SCHEMA", schema)
@@ -137,19 +174,19 @@ def version_of(path):
 def test_an_older_store_takes_all_steps_at_once(path, monkeypatch):
     """In order, each with what the one before left; all rows are checked afterwards."""
     restored(path, 1)
-    with_steps(monkeypatch, {1: rename_digests, 2: finish}, 3)
+    with_steps(monkeypatch, *later(rename_digests, finish))
     for _ in range(2):
         with contextlib.closing(Store.open(path, bounds())) as store:
             (result,) = store.results("r1")
             assert (result.digest, result.state) == ("second", "third")
-    assert version_of(path) == 3
+    assert version_of(path) == migrations.SCHEMA
 
 
 def test_a_step_that_fails_leaves_the_store_as_it_was(path, monkeypatch):
     """Also the steps before it: the older recorder can go on with it."""
     restored(path, 1)
     with monkeypatch.context() as patch:
-        with_steps(patch, {1: rename_digests, 2: fail}, 3)
+        with_steps(patch, *later(rename_digests, fail))
         with pytest.raises(RuntimeError, match="the step failed"):
             Store.open(path, bounds())
     assert version_of(path) == 1
@@ -161,7 +198,7 @@ def test_a_step_that_forgets_a_seal_is_found_at_once(path, monkeypatch):
     """And nothing of it stays."""
     restored(path, 1)
     with monkeypatch.context() as patch:
-        with_steps(patch, {1: lambda connection: connection.execute(update(RESULT).values(digest="new"))}, 2)
+        with_steps(patch, *later(lambda connection: connection.execute(update(RESULT).values(digest="new"))))
         with pytest.raises(StoreDamaged, match="the table result"):
             Store.open(path, bounds())
     assert version_of(path) == 1
@@ -171,7 +208,7 @@ def test_a_step_that_forgets_a_seal_is_found_at_once(path, monkeypatch):
 def test_a_newer_store_is_refused_and_never_set_aside(path, monkeypatch, set_aside):
     """Whoever goes back to an older recorder loses nothing."""
     restored(path, migrations.SCHEMA)
-    next_schema = {migrations.SCHEMA: rename_digests}, migrations.SCHEMA + 1
+    next_schema = later(rename_digests)
     with monkeypatch.context() as patch:
         with_steps(patch, *next_schema)
         Store.open(path, bounds()).close()

@@ -53,6 +53,11 @@ def test_a_file_of_apparmor():
             {"object_class": "signal", "signal": 34},
         ),
         (
+            b'apparmor="DENIED" operation="signal" profile="p" pid=1 comm="x" requested_mask="send" '
+            b'denied_mask="send" signal=stp peer="unconfined"',
+            {"object_class": "signal", "signal": 20},
+        ),
+        (
             b'apparmor="DENIED" operation="setrlimit" profile="p" pid=1 comm="x" rlimit=nofile value=9',
             {"object_class": "rlimits", "limit": 7},
         ),

@@ -6,7 +6,7 @@ from recorder.kernel.denial_source import nothing_to_flush
 from recorder.kernel.denial_sources import OPENERS, SOURCES, open_denials
 from recorder.kernel.denials_layout import Module
 from recorder.kernel.denials_spec import DenialBounds
-from recorder.kernel.selinux_cache import flush_where_permissive
+from recorder.kernel.selinux_cache import flush_if_possible
 from recorder.model.errors import NotPermitted, UnsupportedKernel, UsageError
 
 BOUNDS = DenialBounds()
@@ -63,7 +63,7 @@ def test_names(modules):
         open_denials("other", BOUNDS, active_modules=modules)
 
 
-@pytest.mark.parametrize(("wanted", "flush"), [(True, flush_where_permissive), (False, nothing_to_flush)])
+@pytest.mark.parametrize(("wanted", "flush"), [(True, flush_if_possible), (False, nothing_to_flush)])
 def test_selinuxs_cache_is_emptied_if_wanted(tmp_path, wanted, flush):
     """It can be switched off."""
     (tmp_path / "lsm").write_text("capability,selinux")

@@ -2,9 +2,11 @@
 
 import pytest
 
+from recorder.kernel import denials_spec as denials_module
 from recorder.kernel.denials_layout import Module
 from recorder.kernel.denials_spec import DenialBounds, active_module, denials_spec
 from recorder.kernel.kprobes import kprobe_type
+from recorder.kernel.security_modules import SecurityModule
 from recorder.model.errors import BpfLimit, UnsupportedKernel
 
 
@@ -19,6 +21,13 @@ def test_the_active_module(tmp_path, text, module):
     """As the kernel lists them."""
     (tmp_path / "lsm").write_text(text)
     assert active_module(tmp_path / "lsm") == module
+
+
+def test_the_active_module_in_a_container(tmp_path, monkeypatch):
+    """The kernel's own list is not to be seen there: what else says it is asked."""
+    monkeypatch.setattr(denials_module, "ACTIVE_MODULES", tmp_path / "none")
+    monkeypatch.setattr(denials_module, "security_modules", lambda: (SecurityModule("apparmor"),))
+    assert active_module(tmp_path / "none") == Module.MODULE_APPARMOR
 
 
 def test_no_module_is_an_error_that_says_what_to_do(tmp_path):

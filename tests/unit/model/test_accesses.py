@@ -112,7 +112,7 @@ def test_numbers_of_a_newer_recorder_are_kept():
     strange = Accesses({AccessKey(9, File(b"/x", kind=77)): Seen(1 << 40)})
     assert strange.join(strange).entries == {AccessKey(9, File(b"/x", kind=77)): Seen(1 << 40)}
     named = AccessKey(Phase.WORKLOAD, File(b"/x", kind=FileKind.FIFO))
-    assert accesses._digest(named) == accesses._digest(AccessKey(2, File(b"/x", kind=5)))
+    assert accesses.digest_of(named) == accesses.digest_of(AccessKey(2, File(b"/x", kind=5)))
 
 
 def test_capability_tells_granted_from_refused():

@@ -25,6 +25,8 @@ LOSSES = {
     "agent_lost",
     "restart_without_state",
     "accesses_full",
+    "accesses_late",
+    "accesses_missed",
     "accesses_unwatched",
     "domain_enforcing",
 }

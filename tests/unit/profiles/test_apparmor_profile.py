@@ -15,6 +15,7 @@ from recorder.model.access import (
     FileRight,
     Mount,
     MountStep,
+    Peer,
     Ptrace,
     PtraceRight,
     Signal,
@@ -181,6 +182,19 @@ def test_what_it_cannot_say_is_warned_of():
         "ptrace",
         "signals",
     ]
+
+
+def test_what_the_base_abstraction_has_is_not_missing():
+    """To be looked at and traced, and signalled by who is unconfined; by a profile's processes is more."""
+    base = did(
+        (File(b"/a"), FileRight.READ),
+        (Ptrace(), PtraceRight.READ_BY | PtraceRight.TRACED_BY),
+        (Signal(15, Peer(label=b"unconfined")), SignalRight.RECEIVE),
+        (Signal(9), SignalRight.RECEIVE),
+    )
+    assert profile_of(base).warnings == ()
+    more = did((File(b"/a"), FileRight.READ), (Signal(15, Peer(label=b"other")), SignalRight.RECEIVE))
+    assert [each.split(":")[0] for each in profile_of(more).warnings] == ["signals"]
 
 
 def test_the_object_is_the_apis():

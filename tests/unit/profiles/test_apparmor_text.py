@@ -1,6 +1,7 @@
 """AppArmor text: what apparmor_parser makes of it, and what each kind of access becomes."""
 
 import re
+import signal
 import subprocess
 
 import pytest
@@ -329,3 +330,16 @@ def test_a_name_that_ends_with_a_backslash_ends_there():
     """To the parser a quote behind a backslash is a part of the name, and the next rule would be, too."""
     seen = files('r /a/x\\\nr /a/y"rwix,\nr /a/z\\"')
     assert lines(seen) == ['"/a/x\\134" r,', '"/a/y\\"rwix," r,', '"/a/z\\134\\"" r,']
+
+
+def test_every_signal_and_every_capability_has_a_word_of_the_parsers():
+    """Also those that programs seldom use: one that it does not know makes the whole profile fail."""
+    seen = did(
+        *((Signal(number, Peer(inside=True)), SignalRight.SEND) for number in range(65)),
+        *((Capability(number), CapabilityRight.GRANTED) for number in range(41)),
+    )
+    (sent,) = (each for each in lines(seen) if each.startswith("signal"))
+    words = sent.partition("set=(")[2].partition(")")[0].split()
+    assert len(set(words)) == 65
+    names = {each.name[3:].lower() for each in signal.Signals if each < 32}
+    assert set(words) == {"exists", "stp", *names} - {"tstp"} | {f"rtmin+{n}" for n in range(33)}

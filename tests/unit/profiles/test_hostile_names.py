@@ -21,12 +21,15 @@ from recorder.model.access import (
     Socket,
     UnixSocket,
 )
-from recorder.model.errors import UsageError
+from recorder.model.denial import AppArmorDenial, DenialCount, DenialKey, Sighting, Text
+from recorder.model.errors import InvalidRecord, UsageError
+from recorder.model.record import Observation, Record, Source
 from recorder.profiles.apparmor_annotations import explanation
 from recorder.profiles.apparmor_profile import abstract_profile
 from recorder.profiles.apparmor_rules import apparmor_rules
 from recorder.profiles.apparmor_text import to_text
 from recorder.profiles.apparmor_yaml import from_yaml, to_object, to_yaml
+from recorder.profiles.completion import completed_text
 from recorder.profiles.path_tree import Thresholds
 from tests.truth.compiled_policy import Policy
 from tests.truth.installed import installed
@@ -147,6 +150,62 @@ def test_an_object_is_read_back_and_installed_as_it_is(subjects):
     assert names_of(installed(to_object(read))) == ["hostile"]
     for line in (*profile.warnings, *explanation(rules)):
         assert line.isascii(), line
+        assert line.isprintable(), line
+
+
+WORDS = (
+    "file",
+    "net",
+    "mount",
+    "signal",
+    "ptrace",
+    "capability",
+    "read",
+    "exec",
+    "open",
+    "link",
+    "send",
+    "\x1b[2J",
+)
+texts = any_bytes.map(lambda each: Text(each, len(each)))
+denials = st.builds(
+    AppArmorDenial,
+    operation=st.sampled_from((*WORDS, "umount", "pivotroot", "a\nb")),
+    object_class=st.sampled_from(WORDS),
+    profile=st.sampled_from((Text(b"x", 1), Text(b"x//null-/bin/sh", 15), Text(b"\x1b[2J", 4))),
+    namespace=texts,
+    complain=st.booleans(),
+    requested=st.lists(st.sampled_from(WORDS), max_size=2).map(tuple),
+    denied=st.lists(st.sampled_from(WORDS), max_size=2).map(tuple),
+    name=texts,
+    target=texts,
+    peer=texts,
+    info=texts,
+    error=st.just(-13),
+    capability=st.sampled_from((None, "chown", "x\ny")),
+    family=st.sampled_from((None, "inet", "unix", "x,\n/** rwix")),
+    socket_type=st.sampled_from((None, "stream", "dccp", "x\ny")),
+    signal=numbers,
+    file_system=texts,
+    mount_flags=flags,
+)
+
+
+@given(st.sets(denials, min_size=1, max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_whatever_a_denial_says_the_completed_text_is_one_profile(seen):
+    """apparmor_parser takes what is added; it, and the reasons for what is not, print in a line each."""
+    once = DenialCount(1, Sighting(1, 1, b"sh"), Sighting(1, 1, b"sh"))
+    entries = {DenialKey("allowed", each): once for each in seen}
+    record = Record((Observation(Source("n", "b", 1, 1), denials=entries),))
+    try:
+        done = completed_text("profile x {\n}\n", record)
+    except InvalidRecord as error:
+        said = (str(error),)
+    else:
+        said = (*done.added, *done.left_out)
+        assert names_of(done.profile) == ["x"]
+    for line in said:
         assert line.isprintable(), line
 
 

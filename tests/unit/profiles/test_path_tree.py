@@ -87,6 +87,7 @@ def test_what_is_never_the_same_twice(path, pattern):
         (b"/tmp/build-ab_cd_ef", PASSING, "/tmp/build-" + "[0-9A-Za-z_]" * 8),
         (b"/tmp/build-abcdefgh.json", PASSING, "/tmp/build-" + "[0-9A-Za-z_]" * 8 + ".json"),
         (b"/tmp/work.17", PASSING, "/tmp/work.[0-9]*"),
+        (b"/dev/shm/PostgreSQL.2794316658", PASSING, "/dev/shm/PostgreSQL.[0-9]*"),
         (b"/tmp/work-7.out", PASSING, "/tmp/work-[0-9]*.out"),
         (b"/srv/stabcdef", PASSING, "/srv/st" + "[0-9A-Za-z_]" * 6),
         (b"/data/pg_internal.init.17", NUMBERED, "/data/pg_internal.init.[0-9]*"),

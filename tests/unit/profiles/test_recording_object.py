@@ -333,3 +333,16 @@ def test_other_kinds_are_refused(text):
     expected = r"metadata.annotations\[recorder.x-k8s.io/kinds\]: '.*' is none of syscalls, denials"
     with pytest.raises(InvalidRecording, match=expected):
         recording_of(with_kinds(text))
+
+
+def test_the_profile_that_is_to_be_changed_where_it_stands():
+    """By an annotation, of recordings that complete a profile; another kind's, or no name, is refused."""
+    key = "recorder.x-k8s.io/update"
+    completes = (("spec.kind", "AppArmorProfile"), ("spec.recorder", "Logs"))
+    named = changed(*completes, ("metadata.annotations", {key: "web-app"}))
+    assert recording_of(named).update == "web-app"
+    assert recording_of(changed(*completes)).update == ""
+    with pytest.raises(InvalidRecording, match=r"metadata.annotations\[recorder.x-k8s.io/update\]: only"):
+        recording_of(changed(("metadata.annotations", {key: "web-app"})))
+    with pytest.raises(InvalidRecording, match="no name of an AppArmorProfile"):
+        recording_of(changed(*completes, ("metadata.annotations", {key: "Web App"})))

@@ -153,6 +153,18 @@ def test_an_enforcing_domain_makes_it_lossy():
     assert annotations[f"{PREFIX}/verdict"] == "lossy: domain_enforcing 1"
 
 
+def test_what_was_granted_is_no_denial():
+    """A rule that reports what it allows (auditallow) neither adds to the profile nor makes it lossy."""
+    granted = avc("web_t", "etc_t", "file", "write", permissive=False)
+    seen = record(*WEB)
+    entries = {**seen.observations[0].denials, DenialKey("audited", granted): ONCE}
+    rules = selinux_rules(Record((Observation(Source("n", "b", 1, 1), denials=entries),)))
+    assert rules == selinux_rules(seen)
+    alone = Record((Observation(Source("n", "b", 1, 1), denials={DenialKey("audited", granted): ONCE}),))
+    with pytest.raises(InvalidProfile, match="no denial by SELinux"):
+        selinux_rules(alone)
+
+
 def test_other_processes_are_not_the_profiles():
     """The permissive type is the container's; what others were denied is named, and not allowed."""
     runtime = avc("runtime_t", "etc_t", "file", "write", permissive=False)

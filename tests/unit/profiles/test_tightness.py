@@ -73,3 +73,12 @@ def test_the_abstract_form_allows_what_the_page_says_and_no_more(chance, used, r
     for path in asked_paths(chance, used, scaled(100_000, 2_000)):
         allowed = policy.allows(path)
         assert allowed <= most.allows(path), (path, allowed, most.allows(path))
+
+
+def test_the_base_abstraction_adds_itself_and_no_more(chance, used, rules, policy, scaled):
+    """A whole profile allows what its rules do, and what one that has the abstraction alone does."""
+    whole, base = Policy(to_text(rules, "whole")), Policy(to_text(apparmor_rules([]), "base"))
+    assert base.allows(b"/dev/null") == set("rwa")
+    assert base.allows(b"/etc/ld.so.cache") == set("rm")
+    for path in asked_paths(chance, used, scaled(20_000, 1_000)):
+        assert whole.allows(path) == base.allows(path) | policy.allows(path), path

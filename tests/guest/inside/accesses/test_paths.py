@@ -62,9 +62,9 @@ def test_mounts_have_the_names_that_the_task_sees(tmp_path, recorder):
 
 
 def test_files_without_a_name(tmp_path, recorder):
-    """A deleted file has its last path; a memfd is named by what it is; a pipe is no file of the disk."""
+    """A deleted file has its last path, a memfd and a pipe what they are; huge pages are / as in AppArmor."""
     program = (
-        "import os\n"
+        "import contextlib, mmap, os\n"
         f"fd = os.open('{tmp_path}/gone', os.O_RDWR | os.O_CREAT)\n"
         f"os.unlink('{tmp_path}/gone')\n"
         "os.close(os.open(f'/proc/self/fd/{fd}', os.O_RDONLY))\n"
@@ -72,6 +72,8 @@ def test_files_without_a_name(tmp_path, recorder):
         "os.close(os.open(f'/proc/self/fd/{memory}', os.O_RDWR))\n"
         "first, second = os.pipe()\n"
         "os.close(os.open(f'/proc/self/fd/{first}', os.O_RDONLY))\n"
+        "with contextlib.suppress(OSError):  # no memory: asked for it is all the same\n"
+        "    mmap.mmap(-1, 2 << 20, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | 0x40000)\n"
     )
     (tmp_path / "program.py").write_text(program)
     seen = _seen(recorder, f"exec {sys.executable} -SE {tmp_path}/program.py")
@@ -80,6 +82,7 @@ def test_files_without_a_name(tmp_path, recorder):
     anonymous = {file.path: rights for file, rights in seen.items() if file.kind == FileKind.ANONYMOUS}
     assert anonymous[b"memfd:some memory"] == FileRight.READ | FileRight.WRITE
     assert anonymous[b"pipefs"] == FileRight.READ
+    assert seen[File(b"/", b"", FileKind.REGULAR)] == FileRight.READ | FileRight.WRITE
 
 
 def test_long_paths_are_whole_and_longer_ones_say_that_they_are_not(tmp_path, recorder):
