@@ -141,8 +141,12 @@ HOOK("fentry/security_bprm_creds_for_exec", on_exec_begin, struct linux_binprm__
 HOOK("tp_btf/sched_process_exec", on_exec_end, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
 {
 	__u32 index = my_slot();
+	__u32 which = index ? begin_for(ACCESS_FILE, index) : 0;
 
-	return index ? end_execution(index) : 0;
+	if (!index)
+		return 0;
+	end_execution(index, which);
+	return which ? end(which - 1, 0) : 0;
 }
 
 static __always_inline __u32 mapping_rights(unsigned long protection, bool shared)

@@ -271,7 +271,8 @@ static __noinline int started_workload(__u32 tgid, __u32 index)
 	return !in_setup(joiner) || is_boundary(task, slot, index, joiner);
 }
 
-static __noinline int end_execution(__u32 index)
+/* which: as begin_for() gave it; 0: nothing is kept. */
+static __noinline int end_execution(__u32 index, __u32 which)
 {
 	struct slot *slot = slot_at(index);
 	struct access_owner *owner;
@@ -285,7 +286,7 @@ static __noinline int end_execution(__u32 index)
 		return 0;
 	process.generation = execution->generation;
 	owner = owner_at(index);
-	if (owner && owner->dropped != process.generation && slot->generation == process.generation &&
+	if (owner && which && slot->generation == process.generation &&
 	    execution->slot == index && started_workload(process.tgid, index)) {
 		if (execution->was_undecided)
 			was_in_setup(index, &process);

@@ -112,6 +112,11 @@ static __noinline int keep(__u32 which, __u32 rights)
 	return 0;
 }
 
+static __always_inline void give_back(struct scratch *s)
+{
+	__sync_lock_test_and_set(&s->busy, 0);
+}
+
 /* 1 + a scratch for something that the current task of a target uses; 0: it is of none, or nobody asks. */
 __noinline int begin_for(__u32 kind, __u32 index)
 {
@@ -133,6 +138,11 @@ __noinline int begin_for(__u32 kind, __u32 index)
 			continue;
 		s->slot = index;
 		s->process.generation = generation;
+		/* Afterwards: who drops the target looks then which runs have it. */
+		if (*(volatile __u32 *)&owner->dropped == generation) {
+			give_back(s);
+			return 0;
+		}
 		take_process(&s->process, (void *)bpf_get_current_task_btf());
 		s->another = NULL;
 		s->access.what = nothing;
@@ -160,11 +170,6 @@ static __always_inline __u32 begin(enum access_kind kind)
 	__u32 index = my_slot();
 
 	return index ? begin_for(kind, index) : 0;
-}
-
-static __always_inline void give_back(struct scratch *s)
-{
-	__sync_lock_test_and_set(&s->busy, 0);
 }
 
 /* Global: verified once. rights 0: nothing is kept. */

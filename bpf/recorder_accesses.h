@@ -42,6 +42,7 @@ enum access_op {
 	ACCESS_MARK = 6,    /* target: processes whose phase is known by now */
 	ACCESS_SETTLE = 7,  /* target: their entries are those of everybody */
 	ACCESS_TIDY = 8,    /* target: what that has left over is given back */
+	ACCESS_RUNS = 9,    /* target: how many runs are under way that may have an entry of it */
 };
 
 /* Bits of `rights`; for each kind its own. */

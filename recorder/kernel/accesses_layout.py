@@ -53,6 +53,7 @@ class AccessOp(IntEnum):
     ACCESS_MARK = 6
     ACCESS_SETTLE = 7
     ACCESS_TIDY = 8
+    ACCESS_RUNS = 9
 
 
 class AccessPeer(IntEnum):
