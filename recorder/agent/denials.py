@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recorder.agent.denied import Denied, admitted
+from recorder.agent.selinux_contexts import Contexts
 from recorder.kernel import pins
 from recorder.model.errors import BpfLimit, BpfLoadError, PinMismatch, RecorderError
 from recorder.model.ledger import Ledger
@@ -61,6 +62,7 @@ class Denials:
         self._problem = ""
         self._missed = 0
         self._missed_at = float("-inf")
+        self._contexts = Contexts()
 
     @property
     def attached(self) -> bool:
@@ -131,6 +133,7 @@ class Denials:
         if self._source and found:
             self._source.drop(*found)
             for each in found:
+                self._contexts.forget(each)
                 self._source.release(each)
 
     def _unpin(self) -> None:
@@ -196,7 +199,7 @@ class Denials:
             found, replaced = without_secrets(found)
         # it looks at all cgroups, and this may be asked for each of them
         missed = self.missed(now=reading.cgroup.dropped)
-        lost = _lost(reading) + max(0, missed - missed_before)
+        lost = _lost(reading) + max(0, missed - missed_before) + self._contexts.shared(reading)
         full = reading.losses.table_full + sum(
             each.count for each in reading.denials if each.verdict is Verdict.REST
         )
@@ -211,6 +214,7 @@ class Denials:
 
     def release(self, cgroup_id: int) -> None:
         """What was dropped is forgotten."""
+        self._contexts.forget(cgroup_id)
         if self._source:
             self._source.release(cgroup_id)
 

@@ -127,9 +127,7 @@ def _without_denied(reading: Reading) -> Reading:
 
 def without_accesses(observation: Observation) -> Observation:
     """For who did not ask for them: without them, and without what was lost of them."""
-    counts = observation.ledger.counts
-    kept = {cause: count for cause, count in counts.items() if not cause.startswith("accesses_")}
-    return replace(observation, accesses=Accesses(), ledger=Ledger(kept))
+    return replace(observation, accesses=Accesses(), ledger=observation.ledger.without_accesses())
 
 
 def unrecorded(node: str, identity: Identity) -> Observation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from recorder.agent.access_parts import fitting, parts
@@ -17,7 +17,7 @@ from recorder.agent.tracker import Tracker
 from recorder.containers.container import Container
 from recorder.containers.index import ContainerIndex
 from recorder.model.errors import StorageError
-from recorder.model.ledger import Ledger
+from recorder.model.ledger import OF_ACCESSES, Ledger
 from recorder.model.record import Observation, Source
 from recorder.model.wire import to_identity, to_observation
 from recorder.record.v1 import record_pb2
@@ -37,6 +37,15 @@ class _Flight:
     upto: int = 0
     ended: bool = False
     last: bool = False
+
+
+def _without_accesses(observation: record_pb2.Observation) -> None:
+    """Somebody else has asked for them: none, nor what was lost of them."""
+    del observation.accesses[:]
+    observation.accesses_cut_at = b""
+    kept = [each for each in observation.ledger if not each.cause.startswith(OF_ACCESSES)]
+    del observation.ledger[:]
+    observation.ledger.extend(kept)
 
 
 UNKNOWN = ""
@@ -185,6 +194,8 @@ class Reports:
         if entry is None:
             self._ended.discard(key)
             return None
+        if not self._of_accesses(entry.recordings):
+            _without_accesses(entry.observation)
         accesses = entry.observation.accesses
         start = self._told.get(key, 0)
         end = fitting(accesses, start)
@@ -201,10 +212,17 @@ class Reports:
             return None
         observation = to_observation(self._tracker.observation(tracked))
         told = self._told.get(key, 0)
-        if log := tracked.access_log:
+        if not self.wants_accesses(tracked.subject):
+            _without_accesses(observation)
+        elif log := tracked.access_log:
             told, accesses = next(parts(log.since(told)), (told, []))
             observation.accesses.extend(accesses)
         return Part(key, self.recordings(tracked.subject), observation), _Flight(told)
+
+    def _of_accesses(self, recordings: Iterable[str]) -> bool:
+        """Whether one of them asks for accesses, or may have: the plan does not say any more."""
+        asks = {each.id: each.accesses for each in self.plan.recordings}
+        return any(asks.get(each, True) for each in recordings)
 
     def _part_of_refused(self, key: str) -> Part | None:
         found = self._refused.get(key)
@@ -231,7 +249,7 @@ class Reports:
     def _has_more(self, key: Source) -> bool:
         """Whether its log goes further than what the collector has."""
         tracked = self._running.get(key)
-        log = tracked.access_log if tracked else None
+        log = tracked.access_log if tracked and self.wants_accesses(tracked.subject) else None
         return log is not None and log.revision > self._told.get(key, 0)
 
     def refused(self, key: Hashable) -> None:

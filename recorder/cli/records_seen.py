@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from recorder.model.accesses import Accesses, AccessKey, Seen
@@ -59,7 +59,8 @@ class SeenRecords:
     def __init__(self) -> None:
         self._recordings: dict[str, pb.RecordingSummary] = {}
         self._containers: dict[str, dict[int, SeenContainer]] = {}
-        self._more: dict[tuple[str, int], list[Observation]] = {}
+        self._more: dict[tuple[str, int], list[Mapping[AccessKey, Seen]]] = {}
+        self._keys: dict[AccessKey, AccessKey] = {}  # replicas mostly access the same
 
     def take(self, message: pb.GetRecordsResponse | pb.WatchRecordsResponse) -> str:
         """Keep what it says; of which recording it says something, else empty. InvalidRecord for nonsense."""
@@ -72,7 +73,11 @@ class SeenRecords:
             observation = from_observation(said.observation)
             if said.more:
                 # joined where they are asked for: each join sorts all that there is
-                self._more.setdefault((said.recording_id, said.id), []).append(observation)
+                entries = {
+                    self._keys.setdefault(key, key): seen
+                    for key, seen in observation.accesses.entries.items()
+                }
+                self._more.setdefault((said.recording_id, said.id), []).append(entries)
                 return ""
             self._more.pop((said.recording_id, said.id), None)
             containers[said.id] = SeenContainer(
@@ -103,11 +108,11 @@ class SeenRecords:
             yield Group(summary, name, tuple(by_name.get(name, ())))
 
     @staticmethod
-    def _with_accesses(seen: SeenContainer, more: Sequence[Observation]) -> SeenContainer:
+    def _with_accesses(seen: SeenContainer, more: Sequence[Mapping[AccessKey, Seen]]) -> SeenContainer:
         if not more:
             return seen
         entries: dict[AccessKey, Seen] = {}
         for each in more:
-            entries.update(each.accesses.entries)
+            entries.update(each)
         cut_at = seen.observation.accesses.cut_at
         return replace(seen, observation=replace(seen.observation, accesses=Accesses(entries, cut_at)))

@@ -144,6 +144,8 @@ class AuditDenials:
     def drop(self, *cgroup_ids: int) -> None:
         """As DenialSource.drop. A line of a moment ago may come later: it is counted (between)."""
         self._table.drop(*cgroup_ids)
+        if cgroup_ids:
+            self._table.count(unflushed=int(not self._flush()))
 
     def release(self, cgroup_id: int) -> None:
         """As DenialSource.release."""

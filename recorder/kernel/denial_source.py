@@ -77,7 +77,10 @@ class DenialReading:
 
 
 Flush = Callable[[], bool]
-"""Makes the module forget what it has reported; False if it did not. Called when a cgroup is watched."""
+"""Makes the module forget what it has reported; False if it did not.
+
+Called when a cgroup is watched; and when one is dropped, for the next that is found by its first denial.
+"""
 
 
 def nothing_to_flush() -> bool:

@@ -266,6 +266,8 @@ class DenialWatch:
             for cgroup_id in cgroup_ids:
                 self._control(Op.DENIAL_DROP, cgroup_id)
             wait_for_runs()
+            if cgroup_ids:
+                self._unflushed += not self._flush()
 
     def release(self, cgroup_id: int) -> None:
         """As DenialSource.release."""

@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
-__all__ = ["CAUSES", "Cause", "Ledger", "Severity", "Verdict"]
+__all__ = ["CAUSES", "OF_ACCESSES", "Cause", "Ledger", "Severity", "Verdict"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+OF_ACCESSES = "accesses_"
+"""How causes begin that are about accesses alone."""
 
 
 class Severity(Enum):
@@ -293,6 +296,11 @@ class Ledger:
         for cause, count in other.counts.items():
             total[cause] = total.get(cause, 0) + count
         return Ledger(total)
+
+    def without_accesses(self) -> Ledger:
+        """Return the same without what was lost of accesses: no loss of a profile of something else."""
+        others = {cause: count for cause, count in self.counts.items() if not cause.startswith(OF_ACCESSES)}
+        return Ledger(others)
 
     def losses(self) -> dict[str, int]:
         """Return the counts of losses, those of unknown causes among them."""

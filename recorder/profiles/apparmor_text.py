@@ -218,7 +218,7 @@ def _ptraces(rules: AppArmorRules) -> Iterator[str]:
         found = []
         for right, forth, back in words:
             reverse = PtraceRight(int(right) << 2)
-            if ptrace.peer.inside and rights & (right | reverse):
+            if ptrace.peer.inside and rights & right:
                 found += [forth, back]
             else:
                 found += [forth] * bool(rights & right) + [back] * bool(rights & reverse)

@@ -77,5 +77,5 @@ def compose(record: Record, base: Base) -> Composition:
         recorded={abi: frozenset(names) for abi, names in sorted(recorded.items())},
         unnamed=tuple(unnamed),
         base=base,
-        ledger=record.ledger.join(Ledger({"unnamed_number": len(unnamed)})),
+        ledger=record.ledger.without_accesses().join(Ledger({"unnamed_number": len(unnamed)})),
     )

@@ -20,12 +20,11 @@ def denial_ledger(record: Record, module: str, *, enforced: int = 0) -> Ledger:
     accesses is no part of it: another recording asked for them.
     """
     ledger = record.ledger
-    others = {cause: count for cause, count in ledger.counts.items() if not cause.startswith("accesses_")}
     missed = sum(ledger.counts.get(note, 0) for note in ("denials_late", "denials_missed"))
     missed += sum(module not in _modules(each) for each in record.observations)
     full = ledger.counts.get("denials_full", 0)
     losses = Ledger({"accesses_full": full, "accesses_missed": missed, "domain_enforcing": enforced})
-    return Ledger(others).join(losses)
+    return ledger.without_accesses().join(losses)
 
 
 def _modules(observation: Observation) -> set[str]:

@@ -94,9 +94,10 @@ class MemoryStore:
         found = next((each for each in self.rows.values() if each.id == sighting_id), None)
         return found if accesses or found is None else _without_accesses(found)
 
-    async def accesses(self, sighting_id: int) -> Mapping[int, bytes]:
+    async def accesses(self, sighting_id: int, *, part: int) -> Mapping[int, bytes]:
         found = await self.sighting(sighting_id)
-        return packed(found.observation.accesses) if found else {}
+        parts = packed(found.observation.accesses) if found else {}
+        return {number: content for number, content in parts.items() if number == part}
 
     async def accesses_of(self, sighting_ids: Sequence[int]) -> Mapping[int, int]:
         rows = {each.id: len(each.observation.accesses.entries) for each in self.rows.values()}

@@ -13,6 +13,7 @@ import grpc
 import pytest
 import yaml
 
+from recorder.cli.records_seen import SeenRecords
 from recorder.collector.collector import Collector
 from recorder.collector.folders.platform import Folders
 from recorder.collector.service import NAME
@@ -28,7 +29,8 @@ from recorder.model.access import Signal, SignalRight
 from recorder.model.errors import AddressInUse, InvalidCertificate, StorageError, StoreDamaged
 from recorder.model.recording import ProfileKind
 from recorder.rpc.tls import channel_credentials
-from recorder.rpc.v1 import agent_pb2
+from recorder.rpc.v1 import agent_pb2, collector_pb2_grpc
+from recorder.rpc.v1 import collector_pb2 as pb
 from tests.collector.ground import WAIT, Certificates, FakeReviewer, RawAgent, container, observed
 from tests.collector.platform import FakePlatform, recording
 from tests.unit.collector.test_folders_recordings import text
@@ -188,6 +190,16 @@ def test_in_folders_accesses_become_a_profile_and_a_status(settings, certificate
             assert (status["results"][0]["kind"], status["results"][0]["rules"]) == ("AppArmorProfile", 3)
             reasons = {each["type"]: each["reason"] for each in status["conditions"]}
             assert reasons["PartlyExpressed"] == "NotExpressible"
+            seen = SeenRecords()
+            async with grpc.aio.insecure_channel(f"unix:{settings.listen.socket}") as channel:
+                asked = pb.GetRecordsRequest(filter=pb.RecordsFilter(recording="web", accesses=True))
+                async for message in collector_pb2_grpc.CollectorStub(channel).GetRecords(asked):
+                    seen.take(message)
+            (group,) = seen.groups()
+            assert group.containers[0].accesses == 4
+            assert group.record.observations[0].accesses == files("rx /bin/app\nr /etc/a\nr /etc/b").join(
+                signals
+            )
 
     signals = did((Signal(15), SignalRight.SEND))
     asyncio.run(run())

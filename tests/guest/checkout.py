@@ -1,8 +1,14 @@
-"""This checkout as a guest gets it: the package with its compiled objects, and the tests."""
+"""This checkout as a guest gets it: the package with its compiled objects, and the tests.
+
+Python's bytecode goes with it: what this machine compiles in a second takes a guest most of a minute.
+"""
 
 import functools
 import io
+import py_compile
 import tarfile
+import tempfile
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from tests.guest.build.python_disk import CHECKOUT
@@ -23,6 +29,26 @@ def _wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return None if "/__pycache__" in entry.name else entry
 
 
+def _add_bytecode(archive: tarfile.TarFile) -> None:
+    """Of each package's modules; what is no package is copied whole by tests, and must be as it is here.
+
+    Times are compared, so a module that is changed in a guest is compiled there.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = Path(folder) / "compiled"
+        for entry in archive.getmembers():
+            source = ROOT / entry.name
+            if source.suffix == ".py" and source.with_name("__init__.py").exists():
+                py_compile.compile(
+                    str(source),
+                    str(compiled),
+                    f"{CHECKOUT}/{entry.name}",
+                    doraise=True,
+                    invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP,
+                )
+                archive.add(compiled, arcname=cache_from_source(entry.name))
+
+
 @functools.cache
 def packed() -> bytes:
     """The archive, as the files were when it was first asked for."""
@@ -31,6 +57,7 @@ def packed() -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for part in PARTS:
             archive.add(ROOT / part, arcname=part, filter=_wanted)
+        _add_bytecode(archive)
         script = tarfile.TarInfo("bin/recorder")
         script.size, script.mode = len(COMMAND), 0o755
         archive.addfile(script, io.BytesIO(COMMAND.encode()))

@@ -1,8 +1,9 @@
 """The truth tests of the local recorder, on stock kernels: the same files as on this machine, run in a guest.
 
 A guest has pure cgroup v2, another kernel, and an emulated processor that is some twenty times slower.
-So each kernel gets a part of the tests, at a tenth of the counts, that has every kind of case. Time in a
-guest is no measurement, and no test here asks for one.
+So at a tenth of the counts one kernel gets a part of the tests that has every kind of case, and the others
+a case of each kind that depends on the kernel; at full counts all have all. Time in a guest is no
+measurement, and no test here asks for one.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tests.guest.build.recipe import MissingKernelError, wanted_specs
 from tests.guest.spec import Spec
-from tests.guest.suites import SECONDS, Suite
+from tests.guest.suites import SCALE, SECONDS, Suite
 
 HERE = Path(__file__).parent
 
@@ -21,7 +22,7 @@ def _cases(function: str, *cases: str) -> tuple[str, ...]:
 
 
 _RUNTIMES = ("runc", "crun")
-# on the oldest and on the newest kernel
+# On the oldest kernel; at full counts on all
 TESTS = (
     # complete and exact
     *_cases(
@@ -66,7 +67,7 @@ TESTS = (
     "tests/leftovers/test_command_ends.py::test_a_signal_to_the_recorder[15]",
     "tests/leftovers/test_killed_recorder.py::test_kill_on_exit_ends_command_and_all_that_it_started",
 )
-# A kernel between the two: a case of each kind
+# On the others: a case of each kind
 BETWEEN = (
     *_cases(
         "exactness/test_known_programs_are_recorded_exactly.py::test_a_record_of_a_cgroup_is_that_of_the_source",
@@ -79,8 +80,9 @@ BETWEEN = (
     *_cases("phases/test_container_start.py::test_run", "runc"),
     *_cases("phases/test_container_exec.py::test_one_after_the_other", "crun"),
     *_cases("phases/test_hooks.py::test_run", "runc"),
+    "tests/phases/test_into_cgroup.py::test_into_a_new_cgroup",
     "tests/phases/test_joining.py::test_a_shell_that_joins_and_execs",
-    *_cases("mixing/test_waves.py::test_each_cgroup_has_its_own_calls_and_no_others", "0"),
+    *_cases("mixing/test_waves.py::test_each_cgroup_has_its_own_calls_and_no_others", "1"),
     *_cases(
         "enforcement/test_profile_works.py"
         "::test_a_workload_runs_under_its_profile_frozen_stopped_and_signalled",
@@ -112,6 +114,10 @@ DENIALS = {
     ),
     "selinux": ("tests/guest/inside/denials/test_selinux.py",),
 }
+DENIALS_BETWEEN = tuple(
+    f"tests/guest/inside/denials/test_apparmor.py::test_{name}"
+    for name in ("two_cgroups_and_both_modes_at_once", "a_flood_is_one_entry_and_hides_nothing")
+)
 # what containers use: programs at the kernel's security functions, and AppArmor's log to compare with
 _ACCESSES = "tests/guest/inside/accesses"
 _EVERYWHERE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("completeness", "phases"))
@@ -120,7 +126,10 @@ _ONCE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("command_line", "paths"
 _TWICE = tuple(f"{_ACCESSES}/test_{name}.py" for name in ("bounds", "lifetime"))
 ACCESSES = {
     "6.1": (*_EVERYWHERE, *_ONCE),
-    "6.12": (*_EVERYWHERE, *(f"{_ACCESSES}/test_{name}.py" for name in ("agent", "round_trip"))),
+    "6.12": (
+        *_EVERYWHERE,
+        *(f"{_ACCESSES}/test_{name}.py" for name in ("agent", "kernel_answer", "probes", "round_trip")),
+    ),
     "newest": (*_EVERYWHERE, *_TWICE),
 }
 # For denials alone: SELinux beside 6.1, and where only the audit log can be read. 5.10
@@ -148,12 +157,15 @@ def _tests(spec: Spec) -> tuple[str, ...]:
         return FEW[spec]
     if spec.lsm == "selinux":
         return DENIALS[spec.lsm]
-    tests = BETWEEN if spec.kernel == "6.12" else TESTS
-    return (*tests, *MORE.get(spec.kernel, ()), *DENIALS[spec.lsm], *ACCESSES[spec.kernel])
+    tests = TESTS if spec.kernel == "6.1" or SCALE >= 1 else BETWEEN
+    denials = DENIALS_BETWEEN if spec.kernel == "6.12" and SCALE < 1 else DENIALS[spec.lsm]
+    return (*tests, *MORE.get(spec.kernel, ()), *denials, *ACCESSES[spec.kernel])
 
 
-# The longest first: what is begun last is what everybody waits for
-SUITES = sorted((Suite(spec, _tests(spec)) for spec in SPECS), key=lambda suite: -len(suite.tests))
+# These first, as long as they take: what is begun last is what everybody waits for
+LONGEST = (Spec("6.1"), Spec("6.12"), Spec("newest"), Spec("6.1", init="systemd"), Spec("6.12", "selinux"))
+SPECS.sort(key=lambda spec: LONGEST.index(spec) if spec in LONGEST else len(LONGEST))
+SUITES = [Suite(spec, _tests(spec)) for spec in SPECS]
 
 
 @pytest.mark.timeout(3 * SECONDS)  # it may run others first

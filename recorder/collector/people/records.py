@@ -18,7 +18,7 @@ from typing import Protocol
 
 from recorder.collector.figures import ServiceFigures
 from recorder.collector.people.reviews import Reviews, Viewer
-from recorder.collector.store.packed_accesses import in_messages
+from recorder.collector.store.packed_accesses import PARTS, in_messages
 from recorder.collector.store.sighting import Confirmation, Sighting
 from recorder.collector.store.stored import StoredRecording, StoredResult
 from recorder.model.errors import AccessDenied, LimitReached, RecorderError
@@ -54,7 +54,7 @@ class RecordsStore(Protocol):
 
     async def sighting(self, sighting_id: int, /, *, accesses: bool) -> Sighting | None: ...
 
-    async def accesses(self, sighting_id: int, /) -> Mapping[int, bytes]: ...
+    async def accesses(self, sighting_id: int, /, *, part: int) -> Mapping[int, bytes]: ...
 
     async def accesses_of(self, sighting_ids: Sequence[int], /) -> Mapping[int, int]: ...
 
@@ -147,7 +147,8 @@ class Records:
         """A container in messages that the client joins: without its accesses, then some of these in each."""
         yield _container(recording_id, sighting, count)
         if whole and count:
-            for content in (await self._store.accesses(sighting.id)).values():
+            for part in range(PARTS):  # one at a time, so that a slow client holds no more
+                content = (await self._store.accesses(sighting.id, part=part)).get(part, b"")
                 for some in in_messages(content, self._bounds.message_bytes):
                     yield pb.ContainerRecord(
                         recording_id=recording_id,

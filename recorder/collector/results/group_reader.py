@@ -10,6 +10,7 @@ from recorder.collector.results.drafts import Draft, Group, ResultKey, counts, g
 from recorder.collector.results.made_before import Made, MadeBefore
 from recorder.collector.results.result_writer import make
 from recorder.collector.store.sighting import Confirmation, Sighting
+from recorder.model.record import Observation, Source
 from recorder.model.recording import ProfileKind, Recording
 from recorder.model.result import PublishedResult
 
@@ -23,6 +24,10 @@ _FEW: Final = 64
 class SightingStore(Protocol):
     """What is asked of the store."""
 
+    @property
+    def compactions(self) -> int:
+        """How often sightings were made smaller: pages from before and after do not fit together."""
+
     async def sightings(
         self,
         recording: str,
@@ -35,8 +40,11 @@ class SightingStore(Protocol):
     ) -> Sequence[Sighting]:
         """Return sightings by id, above `after`."""
 
-    def accesses_now(self, sighting_id: int) -> Mapping[int, bytes]:
-        """Return what a sighting's container accessed, by part; asked in another thread than the loop's."""
+    async def accesses_of_source(self, source: Source) -> Mapping[int, bytes]:
+        """Return what a source's container accessed, by part.
+
+        Of one that was folded since its sighting was read: what all of them accessed.
+        """
 
 
 class GroupReader:
@@ -64,8 +72,18 @@ class GroupReader:
         self, recording: Recording, container: str, groups: Collection[Group]
     ) -> dict[Group, list[Sighting]]:
         """Return what counts of some groups, which are all of one container's name."""
+        while True:
+            before = self._store.compactions
+            found, pages = await self._read(recording, container, groups)
+            # one that was to come may be part of one that was read already
+            if pages == 1 or self._store.compactions == before:
+                return found
+
+    async def _read(
+        self, recording: Recording, container: str, groups: Collection[Group]
+    ) -> tuple[dict[Group, list[Sighting]], int]:
         found: dict[Group, list[Sighting]] = {group: [] for group in groups}
-        after = 0
+        after = pages = 0
         while True:
             page = await self._store.sightings(
                 recording.id,
@@ -79,8 +97,9 @@ class GroupReader:
                 group = group_of(recording, container, each.observation.identity.pod, each.placement)
                 if group in found and counts(each, self._accept):
                     found[group].append(each)
+            pages += 1
             if len(page) < _PAGE:
-                return found
+                return found, pages
             after = page[-1].id
 
     async def make(
@@ -97,16 +116,20 @@ class GroupReader:
         final: whether a result's state is final; name: how it is called, as far as is known; existing: by
         name, the profiles that results complete.
         """
-        ids = {each.observation.source: each.id for each in sightings}
-
         of_calls = recording.kind is ProfileKind.SECCOMP
+        loop = asyncio.get_running_loop()
+
+        def accesses(seen: Observation) -> Mapping[int, bytes]:
+            """In the thread that makes the results."""
+            asked = self._store.accesses_of_source(seen.source)
+            return asyncio.run_coroutine_threadsafe(asked, loop).result()
 
         def made() -> list[Made]:
             return make(
                 recording,
                 sightings,
                 accept=self._accept,
-                accesses=lambda seen: self._store.accesses_now(ids[seen.source]),
+                accesses=accesses,
                 final=final,
                 name=name,
                 version=self._version,

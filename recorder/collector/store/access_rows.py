@@ -49,9 +49,10 @@ class AccessBounds:
 BOUNDS = AccessBounds()
 
 
-def parts_of(connection: Connection, sighting: int) -> dict[int, bytes]:
-    """The parts of a sighting, in their order; BrokenSeal."""
-    return {row["part"]: row["content"] for row in _rows(connection, sighting).values()}
+def parts_of(connection: Connection, sighting: int, part: int | None = None) -> dict[int, bytes]:
+    """The parts of a sighting, or one of them, in their order; BrokenSeal."""
+    rows = _rows(connection, sighting, None if part is None else [part])
+    return {row["part"]: row["content"] for row in rows.values()}
 
 
 def entries_of(connection: Connection, sightings: Iterable[int]) -> dict[int, int]:

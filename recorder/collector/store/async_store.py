@@ -79,6 +79,11 @@ class AsyncStore:
         finally:
             self._executor.shutdown(wait=False)
 
+    @property
+    def compactions(self) -> int:
+        """As of now, without waiting."""
+        return self._store.compactions
+
     async def revision(self) -> int:
         return await self._run(lambda: self._store.revision)
 
@@ -103,15 +108,14 @@ class AsyncStore:
     async def sighting(self, sighting_id: int, *, accesses: bool = True) -> Sighting | None:
         return await self._run(self._store.sighting, sighting_id, accesses=accesses)
 
-    async def accesses(self, sighting_id: int) -> dict[int, bytes]:
-        return await self._run(self._store.accesses, sighting_id)
+    async def accesses(self, sighting_id: int, *, part: int | None = None) -> dict[int, bytes]:
+        return await self._run(self._store.accesses, sighting_id, part=part)
 
     async def accesses_of(self, sighting_ids: Sequence[int]) -> dict[int, int]:
         return await self._run(self._store.accesses_of, sighting_ids)
 
-    def accesses_now(self, sighting_id: int) -> dict[int, bytes]:
-        """The same for who waits in another thread than the event loop's."""
-        return self._submit(lambda: self._store.accesses(sighting_id)).result()
+    async def accesses_of_source(self, source: Source) -> dict[int, bytes]:
+        return await self._run(self._store.accesses_of_source, source)
 
     async def sightings(
         self,

@@ -53,6 +53,8 @@ class Store:
         self._fruitless = False  # compaction found nothing, and nothing was confirmed or emitted since
         self._opened = self._count_opened()
         self._accesses = NodeAccesses(session, bounds.node_accesses)
+        self.compactions = 0
+        """How often rows were made smaller."""
 
     @classmethod
     def open(cls, path: Path, bounds: StoreBounds | None = None, *, set_aside: bool = False) -> Self:
@@ -183,10 +185,17 @@ class Store:
         found = self._sightings(query, first_sights=True, accesses=accesses)
         return found[0] if found else None
 
-    def accesses(self, sighting_id: int) -> dict[int, bytes]:
-        """What a sighting's container accessed, by part (`packed_accesses`)."""
+    def accesses(self, sighting_id: int, *, part: int | None = None) -> dict[int, bytes]:
+        """What a sighting's container accessed, by part (`packed_accesses`): of one, or of all."""
         with self._session.reading() as connection:
-            return parts_of(connection, sighting_id)
+            return parts_of(connection, sighting_id, part)
+
+    def accesses_of_source(self, source: Source) -> dict[int, bytes]:
+        """The same of the sighting that a source's reports are in now, whichever it was folded into."""
+        key = source_key(source)
+        with self._session.reading() as connection:
+            number = known_sources(connection, [key]).get(key)
+            return {} if number is None else parts_of(connection, number)
 
     def accesses_of(self, sighting_ids: Sequence[int]) -> dict[int, int]:
         """How many different ones, of each sighting that has some."""
@@ -371,6 +380,7 @@ class Store:
     def _compact(self, target: Target) -> int:
         done = Compaction(self._session, self._opened, target).run(_MOST_ROWS)
         if done:
+            self.compactions += 1
             self._accesses.count()
         return done
 

@@ -201,6 +201,26 @@ def test_losses_are_notes_of_the_record(told):
     assert dict(found.of(CGROUP, 9).ledger.counts) == {"denials_missed": 88, "denials_full": 7}
 
 
+def test_two_containers_of_one_permissive_context(told):
+    """What both do is reported of one alone: both may lack something, until they have ended."""
+    details = SelinuxDenial(text(b"u:r:web:s0"), text(b"b"), "file", ("read",), True, Text())
+    told.denials = [dataclasses.replace(denial(b"", verdict=Verdict.ALLOWED), details=details)]
+    found = looking(told)
+    found.begin(8)
+    noted = [dict(found.of(each).ledger.counts) for each in (CGROUP, 8, CGROUP)]
+    assert noted == [{}, {"denials_missed": 1}, {"denials_missed": 1}]
+    found.drop([CGROUP, 8])
+    found.release(CGROUP)
+    assert dict(found.of(8).ledger.counts) == {"denials_missed": 1}
+    found.release(8)
+    found.begin(9)
+    assert dict(found.of(9).ledger.counts) == {}
+    enforced = dataclasses.replace(details, permissive=False)
+    told.denials = [dataclasses.replace(denial(b""), details=enforced)]
+    found.begin(10)
+    assert dict(found.of(10).ledger.counts) == {}
+
+
 def test_a_cgroup_without_a_place_is_not_watched(told):
     """Its record says so: nothing has a source."""
     told.most = 0

@@ -146,6 +146,29 @@ def test_after_a_lost_stream_all_of_it_is_told_again(reports, tracked):
     assert rights(part(reports)) == {b"/a": FileRight.READ}
 
 
+def test_accesses_that_somebody_else_asks_for_are_not_told(reports, spool, tracked):
+    """Nor what was lost of them, while it runs and at its end: they are no matter of the plan's."""
+    reports.plan = Plan("2", (PlannedRecording("it", "", LabelSelector()),))
+    lost = Ledger({"ring_full": 1, "accesses_late": 1})
+    tracked.access_log.take(dict(LONG))
+    reports.touched(tracked)
+    (running,) = all_parts(reports)
+    spool.put(
+        Entry(
+            Observation(SOURCE, Identity("app"), ended=True, accesses=Accesses(dict(LONG)), ledger=lost),
+            ("it",),
+        )
+    )
+    reports.resume(SOURCE)
+    (last,) = all_parts(reports)
+    for each in (running, last):
+        assert not each.accesses
+        assert dict(each.ledger.counts) == {"ring_full": 1}
+    assert last.ended
+    LOOP.run_until_complete(reports.flush())
+    assert len(spool) == 0
+
+
 def ended(reports, spool, accesses: Accesses) -> Observation:
     """It has ended, and is in the spool."""
     observation = Observation(SOURCE, Identity("app"), ended=True, accesses=accesses)

@@ -191,6 +191,11 @@ def test_what_is_folded_has_all_that_was_accessed(path):
             {AccessKey(2, Signal(1)): Seen(3, FirstSight(30, b"early"))}
         ).join(files("r /etc/a"))
         assert len(store.accesses(2)) == 0
+        # who read the sightings before finds them where they are now
+        both = store.accesses(1)
+        assert len(both) > 0
+        assert store.accesses_of_source(seen(1).source) == store.accesses_of_source(seen(2).source) == both
+        assert store.accesses_of_source(seen(99).source) == {}
 
 
 def test_what_has_no_place_in_one_stays_apart(path, monkeypatch):

@@ -79,6 +79,12 @@ def test_each_count_is_a_loss_or_a_note(a):
     assert all(a.counts.values())
 
 
+def test_what_is_of_accesses_alone_can_be_left_out():
+    """For a profile of calls nothing of it is a loss; all else stays."""
+    ledger = Ledger({"accesses_late": 1, "accesses_full": 2, "ring_full": 3, "slots_full": 4})
+    assert ledger.without_accesses() == Ledger({"ring_full": 3, "slots_full": 4})
+
+
 @given(ledgers)
 def test_complete_exactly_without_losses(a):
     """The verdict follows from the losses alone, and carries both."""

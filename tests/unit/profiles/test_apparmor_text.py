@@ -343,3 +343,9 @@ def test_every_signal_and_every_capability_has_a_word_of_the_parsers():
     assert len(set(words)) == 65
     names = {each.name[3:].lower() for each in signal.Signals if each < 32}
     assert set(words) == {"exists", "stp", *names} - {"tstp"} | {f"rtmin+{n}" for n in range(33)}
+
+
+def test_who_is_looked_at_by_a_runtime_does_not_look_itself():
+    """An exec into the container joins it and looks at its processes: that is set-up, and allows nothing."""
+    seen = did((Ptrace(Peer(inside=True)), PtraceRight.READ_BY))
+    assert lines(seen) == ["ptrace (readby) peer=@{profile_name},"]

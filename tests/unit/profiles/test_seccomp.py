@@ -1,11 +1,14 @@
 """From a record to a profile: what is in it, what never is, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recorder.model.abi import Abi
 from recorder.model.errors import InvalidProfile
+from recorder.model.ledger import Ledger
 from recorder.model.record import Phase, Record
 from recorder.model.syscall import syscall_name
 from recorder.profiles.always import always
@@ -36,6 +39,14 @@ def test_what_is_refused_says_eperm_if_old_and_enosys_if_new():
     assert {"mount", "ptrace"} <= set(refused.names)
     assert not {"clone3", "statx"} & set(refused.names)
     assert not profile.allowed & set(refused.names)
+
+
+def test_what_was_lost_of_accesses_is_no_loss_of_calls():
+    """They may have been asked for by somebody else, who records the same container."""
+    seen = observation({Abi.X86_64: "read"})
+    lost = Ledger({"accesses_late": 1, "program_missed": 2})
+    text = to_yaml(build(Record((replace(seen, ledger=lost),)), name="n", base=NO_BASE))
+    assert "recorder.x-k8s.io/verdict: 'lossy: program_missed 2'" in text
 
 
 def test_denied_and_set_up_calls_never_enter():

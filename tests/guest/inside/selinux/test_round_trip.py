@@ -14,17 +14,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recorder.agent.denied import admitted
+from recorder.agent.denial_opener import opener
+from recorder.agent.denials import Denials
 from recorder.cli.main import main
-from recorder.kernel.denial_source import DenialSource
-from recorder.kernel.denial_sources import open_denials
 from recorder.kernel.denials_spec import DenialBounds
 from recorder.model import wire
 from recorder.model.record import Identity, Observation, Record, Source
 from tests.guest.inside.accesses.workloads import WORKLOADS, Workload
 from tests.guest.inside.selinux import policy
 from tests.guest.inside.selinux.contained import run
-from tests.truth import selinux_object
+from tests.truth import oci, selinux_object
 from tests.truth.audit_avc import AvcReader
 
 _PEERS = """\
@@ -60,6 +59,7 @@ FIVE = {
 }
 # The same to record and to enforce: what a program's standard input is differs between them.
 RUNTIMES = {name: ("runc", "crun")[place % 2] for place, name in enumerate(FIVE)}
+NEXT = "pipeline"
 RECORDING = "recording.process"
 ALLOWED = re.compile(r"\(allow process (\S+) \((\S+) \(([^)]*)\)\)\)")
 
@@ -69,7 +69,7 @@ class Trip:
     """A folder with NAME.record, NAME.cil and NAME.yaml for each workload."""
 
     folder: Path
-    source: DenialSource
+    denials: Denials
     said: dict[str, str] = field(default_factory=dict)
 
     def record(self, name: str, workload: Workload, kind: str, runtime: str) -> int:
@@ -78,19 +78,23 @@ class Trip:
 
         def begun(cgroup: Path) -> None:
             watched.append(cgroup.stat().st_ino)
-            self.source.watch(watched[0])
+            self.denials.begin(watched[0])
 
         ended = run(self.folder, runtime, workload, kind, begun=begun)
-        self.source.drop(*watched)
-        reading = self.source.read(watched[0])
-        self.source.release(watched[0])
-        assert reading
-        assert self.source.losses().unflushed == 0
+        self.keep(name, watched[0])
+        return ended.status
+
+    def keep(self, name: str, cgroup_id: int) -> None:
+        """Writes the record of what a cgroup was denied, which ends."""
+        self.denials.drop([cgroup_id])
+        denied = self.denials.of(cgroup_id)
+        self.denials.release(cgroup_id)
+        assert denied.denials
+        assert dict(denied.ledger.counts) == {}
         observation = Observation(
-            Source("node", "boot", watched[0], 1), identity=Identity(name), denials=admitted(reading.denials)
+            Source("node", "boot", cgroup_id, 1), identity=Identity(name), denials=denied.denials
         )
         (self.folder / f"{name}.record").write_text(wire.to_json(Record((observation,))))
-        return ended.status
 
     def profile(self, name: str) -> None:
         """Writes both profiles of a record, and keeps what was said on stderr."""
@@ -125,9 +129,10 @@ def object_of(name: str) -> str:
 def trip(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[Trip]:
     """All five recorded, in one type, and their profiles loaded."""
     folder = tmp_path_factory.mktemp("trip")
-    with contextlib.closing(open_denials("lsm", DenialBounds()).source) as source:
-        source.attach()
-        made = Trip(folder, source)
+    denials = Denials(opener(DenialBounds(), "lsm"), needed=True)
+    denials.look(True)
+    with contextlib.closing(denials):
+        made = Trip(folder, denials)
         blocks = []
         for name, workload in FIVE.items():
             assert made.record(name, workload, RECORDING, RUNTIMES[name]) == 0, name
@@ -170,11 +175,36 @@ def test_an_object_is_what_the_installer_takes(trip, name):
         within(trip, name, object_of(name))
 
 
-def test_a_second_recording_has_what_the_first_had(trip):
-    """SELinux has reported all of it before, in this type."""
-    assert trip.record("again", FIVE["pipeline"], RECORDING, RUNTIMES["pipeline"]) == 0
-    trip.profile("again")
-    assert trip.rules("again") == trip.rules("pipeline")
+@pytest.fixture
+def watched_root(trip: Trip) -> Iterator[None]:
+    """The cgroup below which containers are: new ones are found there by their first denial."""
+    parent = oci.Layout.detect().cgroup2 / oci.PARENT.lstrip("/")
+    keeper = parent / f"keeper-{uuid.uuid4().hex}"  # who removes an empty parent removes what is watched
+    keeper.mkdir(parents=True)
+    number = parent.stat().st_ino
+    trip.denials.roots([number])
+    yield
+    trip.denials.drop([number])
+    trip.denials.release(number)
+    keeper.rmdir()
+
+
+@pytest.mark.usefixtures("watched_root")
+def test_containers_that_are_found_by_their_first_denial(trip):
+    """Each has all that the workload needs: when one ends, SELinux is made to report it all again."""
+    for name in ("one", "next"):
+        numbers: list[int] = []
+        ended = run(
+            trip.folder,
+            RUNTIMES[NEXT],
+            FIVE[NEXT],
+            RECORDING,
+            begun=lambda cgroup, numbers=numbers: numbers.append(cgroup.stat().st_ino),
+        )
+        assert ended.status == 0
+        trip.keep(name, *numbers)
+        trip.profile(name)
+        assert trip.rules(name) == trip.rules(NEXT)
 
 
 def test_what_was_recorded_in_an_enforcing_type_is_lossy(trip):

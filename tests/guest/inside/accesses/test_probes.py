@@ -1,0 +1,103 @@
+"""What is executed into a running container adds what it does itself, and no more; needs two runtimes."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from recorder.kernel.accesses import AccessLosses
+from recorder.kernel.backend import WatchRule
+from recorder.kernel.layout import SlotMode
+from recorder.profiles.apparmor_rules import AppArmorRules, apparmor_rules
+from recorder.profiles.apparmor_text import path_rule_text, rule_lines
+from tests.guest.inside.accesses.workloads import WORKLOADS
+from tests.phases.watch import BELOW, WatchedContainer, watched_root
+from tests.truth import oci
+
+TOOLS = ("sh", "mktemp", "mv", "ln", "cat", "sort", "tee", "chmod", "truncate", "mkdir", "rm", "head")
+PROBE = ("/bin/head", "-n1", "/srv/probe")
+# again and again until it is told to end, each time with fresh temporary names
+TEXT = f"while :; do ({WORKLOADS['pipeline'].text}) || exit 1; echo done; test -e /srv/stop && exit 0; done"
+# a runtime looks into which namespaces the probe is to go; who is outside asks, the container does nothing
+BY_THE_RUNTIME = "ptrace (readby) peer="
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    """A root file system with what the workload runs."""
+    made = oci.make_rootfs(tmp_path / "root", {f"/bin/{name}": Path(f"/bin/{name}") for name in TOOLS})
+    (made / "srv").mkdir()
+    (made / "srv/probe").write_text("x\n")
+    return made
+
+
+@pytest.fixture
+def parent(layout, recorder) -> Iterator[Path]:
+    """The cgroup below which each new container is recorded."""
+    place = watched_root(layout)
+    place.mkdir(parents=True, exist_ok=True)
+    identity = place.stat().st_ino
+    recorder.backend.watch(identity, WatchRule(SlotMode.MODE_CONTAINER))
+    yield place
+    recorder.backend.unwatch(identity)
+    for target in recorder.backend.targets():
+        recorder.backend.drop(target)
+        recorder.backend.release(target)
+    layout.remove(BELOW)
+
+
+def _recorded(recorder, tmp_path, runtime, root, words, probes=0):
+    """What a container's workload used by its end; with probes in the meantime, each second one."""
+    stop = root / "srv/stop"
+    stop.unlink(missing_ok=True)
+    with WatchedContainer.prepare(runtime, tmp_path, root, words) as container:
+        container.create()
+        container.start()
+        if probes:
+            container.wait_for_output("done", timeout=240)
+        following = time.monotonic()
+        for _ in range(probes):
+            assert container.exec(*PROBE).good().stdout == "x\n"
+            following += 1
+            time.sleep(max(0.0, following - time.monotonic()))
+        stop.write_text("")
+        container.wait(timeout=240)
+        [target] = recorder.backend.targets()
+        seen = recorder.watch.read(target)
+        assert recorder.watch.losses(target) == AccessLosses()
+        recorder.backend.drop(target)
+        recorder.backend.release(target)
+    assert not seen.cut_at
+    return seen
+
+
+def _only(some: AppArmorRules, others: AppArmorRules) -> list[str]:
+    """The rules of the first that the second has not: neither the same, nor a pattern that covers it."""
+    there = set(rule_lines(others))
+    paths = {path_rule_text(rule): rule for rule in some.paths}
+    missing = []
+    for line in rule_lines(some):
+        rule = paths.get(line)
+        covered = rule is not None and any(
+            other.glob.covers(rule.glob) and not rule.permissions & ~other.permissions
+            for other in others.paths
+        )
+        if line not in there and not covered:
+            missing.append(line)
+    return missing
+
+
+def test_probes_add_what_they_do_themselves(tmp_path, recorder, parent, root, scaled):
+    """By either runtime: the rules are those of a run without, and of the probe as a container of its own."""
+    shell = ("/bin/sh", "-c", TEXT)
+    alone = _recorded(recorder, tmp_path, "crun", root, shell)
+    probe = _recorded(recorder, tmp_path, "crun", root, PROBE)
+    expected = apparmor_rules([alone.join(probe)])
+    assert '"/srv/probe" r,' in rule_lines(expected)
+    assert '"/srv/probe" r,' not in rule_lines(apparmor_rules([alone]))
+    for runtime in ("crun", "runc"):
+        found = apparmor_rules([_recorded(recorder, tmp_path, runtime, root, shell, scaled(600, least=3))])
+        assert _only(expected, found) == [], runtime
+        more = _only(found, expected)
+        assert all(line.startswith(BY_THE_RUNTIME) for line in more), (runtime, more)
