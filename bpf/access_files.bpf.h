@@ -32,7 +32,7 @@ static __always_inline int use_entry(const void *mount, const void *entry, __u32
 
 static __always_inline int use_path(const struct path___seen *path, __u32 rights)
 {
-	return use_entry(BPF_CORE_READ(path, mnt), BPF_CORE_READ(path, dentry), rights);
+	return use_entry(path->mnt, path->dentry, rights);
 }
 
 static __always_inline int use_file(struct file___seen *file, __u32 rights)
@@ -41,9 +41,9 @@ static __always_inline int use_file(struct file___seen *file, __u32 rights)
 		return 0;
 	/* The layer's file has the name of the overlay's. Where it has its own, take_entry() tells. */
 	if (bpf_core_field_exists(struct backing_file___seen, real_path) &&
-	    BPF_CORE_READ(file, f_mode) & FMODE_BACKING)
+	    file->f_mode & FMODE_BACKING)
 		return 0;
-	return use_entry(BPF_CORE_READ(file, f_path.mnt), BPF_CORE_READ(file, f_path.dentry), rights);
+	return use_entry(file->f_path.mnt, file->f_path.dentry, rights);
 }
 
 /* A name that is being made: it has no inode yet. */
@@ -55,7 +55,7 @@ static __always_inline int make_entry(const struct path___seen *folder, const vo
 
 	if (!s)
 		return 0;
-	if (!take_entry(s, BPF_CORE_READ(folder, mnt), (void *)entry))
+	if (!take_entry(s, folder->mnt, (void *)entry))
 		rights = 0;
 	s->access.what.object = type;
 	s->access.what.flags &= ~ACCESS_DELETED;
@@ -74,7 +74,7 @@ static __always_inline int use_two(const void *mount, const void *entry, const v
 		rights = 0;
 	s->beginning[TEXT_TARGET].entry = (void *)other;
 	s->beginning[TEXT_TARGET].mount = (void *)other_mount;
-	s->access.what.object = BPF_CORE_READ((struct dentry___seen *)typed, d_inode, i_mode) >> 12;
+	s->access.what.object = ((struct dentry___seen *)typed)->d_inode->i_mode >> 12;
 	s->access.what.flags &= ~ACCESS_DELETED;
 	return end(which - 1, rights);
 }
@@ -82,7 +82,7 @@ static __always_inline int use_two(const void *mount, const void *entry, const v
 /* As aa_map_file_to_perms(). */
 static __always_inline __u32 rights_of(struct file___seen *file)
 {
-	__u32 mode = BPF_CORE_READ(file, f_mode), flags = BPF_CORE_READ(file, f_flags);
+	__u32 mode = file->f_mode, flags = file->f_flags;
 	__u32 rights = 0;
 
 	if (mode & FMODE_READ)
@@ -99,7 +99,7 @@ static __always_inline __u32 rights_of(struct file___seen *file)
 HOOK("fentry/security_file_open", on_file_open, struct file___seen *file)
 {
 	/* What an exec opens it is asked about by others: on_exec_begin, on_mmap. */
-	if (BPF_CORE_READ(file, f_flags) & FMODE_EXEC_FLAG)
+	if (file->f_flags & FMODE_EXEC_FLAG)
 		return 0;
 	return use_file(file, rights_of(file));
 }
@@ -132,17 +132,21 @@ HOOK("fentry/security_bprm_creds_for_exec", on_exec_begin, struct linux_binprm__
 	if (!index)
 		return 0;
 	begin_execution(index);
-	file = BPF_CORE_READ(binprm, file);
-	if (BPF_CORE_READ(file, f_path.dentry, d_sb, s_flags) & SB_NOUSER)
-		execute_by_name(BPF_CORE_READ(binprm, filename));
+	file = binprm->file;
+	if (file->f_path.dentry->d_sb->s_flags & SB_NOUSER)
+		execute_by_name(binprm->filename);
 	return use_file(file, FILE_EXEC);
 }
 
 HOOK("tp_btf/sched_process_exec", on_exec_end, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
 {
 	__u32 index = my_slot();
+	__u32 which = index ? begin_for(ACCESS_FILE, index) : 0;
 
-	return index ? end_execution(index) : 0;
+	if (!index)
+		return 0;
+	end_execution(index, which);
+	return which ? end(which - 1, 0) : 0;
 }
 
 static __always_inline __u32 mapping_rights(unsigned long protection, bool shared)
@@ -167,8 +171,8 @@ HOOK("fentry/security_mmap_file", on_mmap, struct file___seen *file, unsigned lo
 HOOK("fentry/security_file_mprotect", on_mprotect, struct vm_area_struct___seen *area, unsigned long asked,
 	     unsigned long protection)
 {
-	return use_file(BPF_CORE_READ(area, vm_file),
-			mapping_rights(protection, BPF_CORE_READ(area, vm_flags) & VM_SHARED));
+	return use_file(area->vm_file,
+			mapping_rights(protection, area->vm_flags & VM_SHARED));
 }
 
 HOOK("fentry/security_file_lock", on_lock, struct file___seen *file, unsigned int command)
@@ -198,12 +202,12 @@ HOOK("fentry/security_path_chown", on_chown, const struct path___seen *path)
 
 HOOK("fentry/security_path_unlink", on_unlink, const struct path___seen *folder, struct dentry___seen *entry)
 {
-	return use_entry(BPF_CORE_READ(folder, mnt), entry, FILE_REMOVE);
+	return use_entry(folder->mnt, entry, FILE_REMOVE);
 }
 
 HOOK("fentry/security_path_rmdir", on_rmdir, const struct path___seen *folder, struct dentry___seen *entry)
 {
-	return use_entry(BPF_CORE_READ(folder, mnt), entry, FILE_REMOVE);
+	return use_entry(folder->mnt, entry, FILE_REMOVE);
 }
 
 HOOK("fentry/security_path_mkdir", on_mkdir, const struct path___seen *folder, struct dentry___seen *entry)
@@ -224,7 +228,7 @@ HOOK("fentry/security_path_symlink", on_symlink, const struct path___seen *folde
 /* AppArmor takes the old name's mount for the new one's: a link does not leave its mount. */
 HOOK("fentry/security_path_link", on_link, struct dentry___seen *old, const struct path___seen *folder, struct dentry___seen *entry)
 {
-	struct vfsmount___seen *mount = BPF_CORE_READ(folder, mnt);
+	struct vfsmount___seen *mount = folder->mnt;
 
 	return use_two(mount, entry, mount, old, old, FILE_LINK);
 }
@@ -232,14 +236,14 @@ HOOK("fentry/security_path_link", on_link, struct dentry___seen *old, const stru
 HOOK("fentry/security_path_rename", on_rename, const struct path___seen *folder, struct dentry___seen *old,
 	     const struct path___seen *new_folder, struct dentry___seen *entry, unsigned int flags)
 {
-	struct vfsmount___seen *mount = BPF_CORE_READ(folder, mnt);
-	struct vfsmount___seen *new_mount = BPF_CORE_READ(new_folder, mnt);
+	struct vfsmount___seen *mount = folder->mnt;
+	struct vfsmount___seen *new_mount = new_folder->mnt;
 
 	use_two(mount, old, new_mount, entry, old, FILE_RENAME);
-	make_entry(new_folder, entry, BPF_CORE_READ(old, d_inode, i_mode) >> 12);
+	make_entry(new_folder, entry, old->d_inode->i_mode >> 12);
 	if (flags & RENAME_EXCHANGE) {
 		use_two(new_mount, entry, mount, old, entry, FILE_RENAME);
-		make_entry(folder, old, BPF_CORE_READ(entry, d_inode, i_mode) >> 12);
+		make_entry(folder, old, entry->d_inode->i_mode >> 12);
 	}
 	return 0;
 }

@@ -36,6 +36,36 @@ static __noinline int take_anonymous(struct scratch *s, struct dentry___seen *en
 	return 0;
 }
 
+/* Of an entry: the parent, and its name, which lie side by side, in one call. */
+struct named {
+	struct dentry___seen *parent;
+	__u32 hash;
+	__u32 length;
+	const unsigned char *name;
+};
+
+static __always_inline void take_name(struct named *named, struct dentry___seen *entry)
+{
+	__u32 parent = bpf_core_field_offset(struct dentry___seen, d_parent);
+	__u32 name = bpf_core_field_offset(struct dentry___seen, d_name);
+
+	if (name == parent + offsetof(struct named, hash) &&
+	    bpf_core_field_offset(struct qstr___seen, len) == sizeof(named->hash) &&
+	    bpf_core_field_offset(struct qstr___seen, name) == 2 * sizeof(named->hash)) {
+		bpf_probe_read_kernel(named, sizeof(*named), (void *)entry + parent);
+		return;
+	}
+	named->parent = BPF_CORE_READ(entry, d_parent);
+	named->length = BPF_CORE_READ(entry, d_name.len);
+	named->name = BPF_CORE_READ(entry, d_name.name);
+}
+
+static __always_inline void enter_mount(struct beginning *place, struct vfsmount___seen *mount)
+{
+	place->mount = mount;
+	place->root = BPF_CORE_READ(mount, mnt_root);
+}
+
 struct walker {
 	__u32 which;
 	__u32 text;
@@ -48,17 +78,15 @@ struct walker {
 static long walk_step(__u32 step, struct walker *walker)
 {
 	struct scratch *s = scratch_at(walker->which);
-	__u32 text = walker->text, begin, length;
-	struct dentry___seen *entry, *parent;
-	struct vfsmount___seen *mount;
-	const unsigned char *name;
+	__u32 text = walker->text, begin;
+	struct dentry___seen *entry;
+	struct named named = {};
 
 	if (!s || text > TEXT_TARGET)
 		return 1;
 	entry = s->beginning[text].entry;
-	mount = s->beginning[text].mount;
-	if (entry == BPF_CORE_READ(mount, mnt_root)) {
-		struct mount___seen *here = mount_around(mount);
+	if (entry == s->beginning[text].root) {
+		struct mount___seen *here = mount_around(s->beginning[text].mount);
 		struct mount___seen *above = BPF_CORE_READ(here, mnt_parent);
 
 		if (here == above || !above) {
@@ -68,26 +96,24 @@ static long walk_step(__u32 step, struct walker *walker)
 			return 1;
 		}
 		s->beginning[text].entry = BPF_CORE_READ(here, mnt_mountpoint);
-		s->beginning[text].mount = (void *)above + bpf_core_field_offset(struct mount___seen, mnt);
+		enter_mount(&s->beginning[text], &above->mnt);
 		return 0;
 	}
-	parent = BPF_CORE_READ(entry, d_parent);
-	if (entry == parent) {
+	take_name(&named, entry);
+	if (entry == named.parent) {
 		s->path_whole = 1;
 		return 1;
 	}
-	length = BPF_CORE_READ(entry, d_name.len);
-	name = BPF_CORE_READ(entry, d_name.name);
 	begin = s->start[text];
-	if (length > COMPONENT_MOST || begin < length + 2)
+	if (named.length > COMPONENT_MOST || begin < named.length + 2)
 		return 1;
-	begin -= length;
-	if (bpf_probe_read_kernel(&s->text[text][begin & (TEXT_MOST - 1)], length & COMPONENT_MOST, name))
+	begin -= named.length;
+	if (bpf_probe_read_kernel(&s->text[text][begin & (TEXT_MOST - 1)], named.length & COMPONENT_MOST, named.name))
 		s->access.what.flags |= ACCESS_UNREADABLE;
 	begin--;
 	s->text[text][begin & (TEXT_MOST - 1)] = '/';
 	s->start[text] = begin;
-	s->beginning[text].entry = parent;
+	s->beginning[text].entry = named.parent;
 	return 0;
 }
 
@@ -101,6 +127,7 @@ __noinline int walk(__u32 which, __u32 text)
 		return 0;
 	s->start[text] = TEXT_MOST - 1;
 	s->path_whole = 0;
+	enter_mount(&s->beginning[text], s->beginning[text].mount);
 	bpf_loop(STEPS_MOST, walk_step, &walker, 0);
 	if (!s->path_whole)
 		s->access.what.flags |= ACCESS_CUT;
@@ -112,27 +139,31 @@ __noinline int walk(__u32 which, __u32 text)
 	return 0;
 }
 
-/* A file of this mount and entry; 0: it is the kernel's own, below an overlay, and no access of the task. */
+/*
+ * A file of this mount and entry, which are arguments of the hook or behind them: what is behind a
+ * pointer with a type is read without a call. 0: it is the kernel's own, below an overlay, and no
+ * access of the task.
+ */
 static __always_inline int take_entry(struct scratch *s, struct vfsmount___seen *mount,
 				      struct dentry___seen *entry)
 {
-	struct inode___seen *inode = BPF_CORE_READ(entry, d_inode);
+	struct inode___seen *inode = entry->d_inode;
 	struct mnt_namespace___seen *space;
 
 	if (inode)
-		s->access.what.object = BPF_CORE_READ(inode, i_mode) >> 12;
-	if (BPF_CORE_READ(entry, d_sb, s_flags) & SB_NOUSER) {
+		s->access.what.object = inode->i_mode >> 12;
+	if (entry->d_sb->s_flags & SB_NOUSER) {
 		s->access.what.flags |= ACCESS_ANONYMOUS;
 		return take_anonymous(s, entry) == 0;
 	}
 	space = BPF_CORE_READ(mount_around(mount), mnt_ns);
-	if (BPF_CORE_READ(mount, mnt_flags) & MNT_INTERNAL ||
+	if (mount->mnt_flags & MNT_INTERNAL ||
 	    (unsigned long)space >= (unsigned long)-MAX_ERRNO) {
 		/* What has no name in it, such as huge pages without a file, is / to AppArmor. */
-		if (entry != BPF_CORE_READ(entry, d_parent) || entry == BPF_CORE_READ(mount, mnt_root))
+		if (entry != entry->d_parent || entry == mount->mnt_root)
 			return 0;
 	}
-	if (!BPF_CORE_READ(entry, d_hash.pprev) && entry != BPF_CORE_READ(entry, d_parent))
+	if (!entry->d_hash.pprev && entry != entry->d_parent)
 		s->access.what.flags |= ACCESS_DELETED;
 	s->beginning[TEXT_PATH].entry = entry;
 	s->beginning[TEXT_PATH].mount = mount;

@@ -58,13 +58,24 @@ struct {
 
 static __always_inline void take_process(struct process *process, struct task_struct___seen *task)
 {
-	process->tgid = BPF_CORE_READ(task, tgid);
-	process->start = BPF_CORE_READ(task, group_leader, start_boottime);
+	process->tgid = task->tgid;
+	process->start = task->group_leader->start_boottime;
 }
 
 static __always_inline struct access_process *outcome_at(__u32 index)
 {
 	return bpf_map_lookup_elem(&outcomes, &index);
+}
+
+/* It is known now, by whoever is first: the next reading has what was left out. */
+static __always_inline void settle_on(struct access_owner *owner, struct access_process *opened,
+				      enum access_outcome outcome)
+{
+	if (__sync_val_compare_and_swap(&opened->outcome, OUTCOME_OPEN, outcome) != OUTCOME_OPEN)
+		return;
+	__sync_fetch_and_add(&owner->open, -1);
+	__sync_fetch_and_add(&owner->changes, 1);
+	__sync_fetch_and_add(&owner->stamped, 1);
 }
 
 /* The process is in set-up: so was it when its phase was open. */
@@ -80,21 +91,23 @@ static __noinline int was_in_setup(__u32 slot, struct process *process)
 	if (!index)
 		return 0;
 	opened = outcome_at(*index);
-	if (opened && __sync_val_compare_and_swap(&opened->outcome, OUTCOME_OPEN, OUTCOME_SETUP) == OUTCOME_OPEN) {
-		__sync_fetch_and_add(&owner->changes, 1);
-		__sync_fetch_and_add(&owner->stamped, 1);
-	}
+	if (opened)
+		settle_on(owner, opened, OUTCOME_SETUP);
 	return 0;
 }
 
 /* The place of a process whose phase is open; 0: there is none left, and it counts as workload. */
-static __noinline int outcome_of(struct process *process)
+static __noinline int outcome_of(__u32 slot, struct process *process)
 {
 	struct access_counters *all = totals();
+	struct access_owner *owner;
 	struct access_process *opened;
 	__u32 *found, index;
 
 	if (!all || !process)
+		return 0;
+	owner = owner_of(slot, process->generation);
+	if (!owner)
 		return 0;
 	found = bpf_map_lookup_elem(&undecided, process);
 	if (found)
@@ -114,10 +127,12 @@ static __noinline int outcome_of(struct process *process)
 	opened->tgid = process->tgid;
 	opened->outcome = OUTCOME_OPEN;
 	opened->mark = MARK_NONE;
+	__sync_fetch_and_add(&owner->open, 1);
 	__sync_lock_test_and_set(&opened->generation, process->generation);
 	if (!bpf_map_update_elem(&undecided, process, &index, BPF_NOEXIST))
 		return index;
 	/* Another processor was faster. */
+	__sync_fetch_and_add(&owner->open, -1);
 	opened->generation = 0;
 	bpf_map_push_elem(&free_outcomes, &index, 0);
 	found = bpf_map_lookup_elem(&undecided, process);
@@ -166,7 +181,7 @@ static __noinline int standing_of(__u32 which)
 	standing = standing_by_rule(s->slot, &process, s->another);
 	if (standing != STANDING_OPEN)
 		return standing;
-	index = outcome_of(&process);
+	index = outcome_of(s->slot, &process);
 	opened = index ? outcome_at(index) : NULL;
 	if (!opened) {
 		owner = owner_of(s->slot, process.generation);
@@ -256,7 +271,8 @@ static __noinline int started_workload(__u32 tgid, __u32 index)
 	return !in_setup(joiner) || is_boundary(task, slot, index, joiner);
 }
 
-static __noinline int end_execution(__u32 index)
+/* which: as begin_for() gave it; 0: nothing is kept. */
+static __noinline int end_execution(__u32 index, __u32 which)
 {
 	struct slot *slot = slot_at(index);
 	struct access_owner *owner;
@@ -264,13 +280,13 @@ static __noinline int end_execution(__u32 index)
 	struct process process;
 	struct access *access;
 
-	take_process(&process, (void *)bpf_get_current_task());
+	take_process(&process, (void *)bpf_get_current_task_btf());
 	execution = bpf_map_lookup_elem(&executions, &process.tgid);
 	if (!slot || !execution)
 		return 0;
 	process.generation = execution->generation;
 	owner = owner_at(index);
-	if (owner && owner->dropped != process.generation && slot->generation == process.generation &&
+	if (owner && which && slot->generation == process.generation &&
 	    execution->slot == index && started_workload(process.tgid, index)) {
 		if (execution->was_undecided)
 			was_in_setup(index, &process);

@@ -3,10 +3,10 @@
 #ifndef ACCESS_SCRATCH_BPF_H
 #define ACCESS_SCRATCH_BPF_H
 
+#include "hash.bpf.h"
+
 /* Set before the load: recorder/kernel/accesses_spec.py. */
 const volatile __u32 twice = 0; /* the second of each program is attached as well */
-const volatile __u32 seed_low = 0; /* nobody is to know which accesses have the same hash */
-const volatile __u32 seed_high = 0;
 
 #define TEXT_MOST 4096 /* PATH_MAX */
 #define COMPONENT_MOST 255 /* NAME_MAX */
@@ -18,6 +18,7 @@ const volatile __u32 seed_high = 0;
 struct beginning {
 	struct dentry___seen *entry;
 	struct vfsmount___seen *mount;
+	struct dentry___seen *root; /* of the mount, once it is followed */
 };
 
 struct process {
@@ -63,14 +64,6 @@ struct {
 static __always_inline struct scratch *scratch_at(__u32 which)
 {
 	return bpf_map_lookup_elem(&scratch, &which);
-}
-
-static __always_inline void mix(__u64 hash[2], __u64 word)
-{
-	hash[0] = (hash[0] ^ word) * 0x9E3779B97F4A7C15ULL;
-	hash[0] ^= hash[0] >> 29;
-	hash[1] = (hash[1] ^ word) * 0xC2B2AE3D27D4EB4FULL;
-	hash[1] ^= hash[1] >> 32;
 }
 
 /* Whose words or lines a loop goes through. */

@@ -117,6 +117,7 @@ static __noinline struct access_owner *owner_of(__u32 slot, __u32 generation)
 		owner->refused = 0;
 		owner->executions_full = 0;
 		owner->undecided_full = 0;
+		owner->open = 0;
 	}
 	return owner;
 }

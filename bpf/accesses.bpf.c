@@ -68,14 +68,15 @@ static __noinline int keep(__u32 which, __u32 rights)
 	slot = slot_at(s->slot);
 	if (!slot)
 		return 0;
-	s->access.hash[0] = seed_low;
-	s->access.hash[1] = seed_high;
+	begin_hash(s->access.hash);
 	if (s->beginning[TEXT_PATH].entry)
 		walk(which, TEXT_PATH);
 	if (s->beginning[TEXT_TARGET].entry)
 		walk(which, TEXT_TARGET);
 	mix_text(which, TEXT_PATH);
 	mix_text(which, TEXT_TARGET);
+	/* An abstract address may end with NULs. */
+	mix(s->access.hash, s->access.length[TEXT_PATH] | (__u64)s->access.length[TEXT_TARGET] << 32);
 	/* Not by a pointer to it: the compiler would keep the words in registers. */
 	for (__u32 word = 0; word < sizeof(struct access_what) / 8; word++)
 		mix(s->access.hash, ((__u64 *)&s->access.what)[word]);
@@ -111,6 +112,11 @@ static __noinline int keep(__u32 which, __u32 rights)
 	return 0;
 }
 
+static __always_inline void give_back(struct scratch *s)
+{
+	__sync_lock_test_and_set(&s->busy, 0);
+}
+
 /* 1 + a scratch for something that the current task of a target uses; 0: it is of none, or nobody asks. */
 __noinline int begin_for(__u32 kind, __u32 index)
 {
@@ -132,7 +138,12 @@ __noinline int begin_for(__u32 kind, __u32 index)
 			continue;
 		s->slot = index;
 		s->process.generation = generation;
-		take_process(&s->process, (void *)bpf_get_current_task());
+		/* Afterwards: who drops the target looks then which runs have it. */
+		if (*(volatile __u32 *)&owner->dropped == generation) {
+			give_back(s);
+			return 0;
+		}
+		take_process(&s->process, (void *)bpf_get_current_task_btf());
 		s->another = NULL;
 		s->access.what = nothing;
 		s->access.what.kind = kind;
@@ -159,11 +170,6 @@ static __always_inline __u32 begin(enum access_kind kind)
 	__u32 index = my_slot();
 
 	return index ? begin_for(kind, index) : 0;
-}
-
-static __always_inline void give_back(struct scratch *s)
-{
-	__sync_lock_test_and_set(&s->busy, 0);
 }
 
 /* Global: verified once. rights 0: nothing is kept. */

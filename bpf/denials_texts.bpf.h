@@ -12,11 +12,8 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_endian.h>
 
+#include "hash.bpf.h"
 #include "recorder_denials.h"
-
-/* Set before the load: recorder/kernel/denials_spec.py. */
-const volatile __u32 seed_low = 0; /* nobody is to know which denials have the same hash */
-const volatile __u32 seed_high = 0;
 
 #define TEXT_MOST 4096 /* of a text that is looked at; PATH_MAX */
 #define COMPONENT_MOST 255 /* NAME_MAX */
@@ -43,14 +40,6 @@ static __always_inline struct scratch *the_scratch(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&scratch, &zero);
-}
-
-static __always_inline void mix(__u64 hash[2], __u64 word)
-{
-	hash[0] = (hash[0] ^ word) * 0x9E3779B97F4A7C15ULL;
-	hash[0] ^= hash[0] >> 29;
-	hash[1] = (hash[1] ^ word) * 0xC2B2AE3D27D4EB4FULL;
-	hash[1] ^= hash[1] >> 32;
 }
 
 /* A global function: it is verified once, not for each text. */
@@ -113,8 +102,7 @@ static __always_inline void begin(struct scratch *s, enum denial_module module)
 	s->denial.what.module = module;
 	s->denial.what.capability = -1;
 	s->denial.what.limit = -1;
-	s->denial.hash[0] = seed_low;
-	s->denial.hash[1] = seed_high;
+	begin_hash(s->denial.hash);
 #pragma unroll
 	for (int text = 0; text < TEXTS; text++)
 		s->denial.length[text] = 0;

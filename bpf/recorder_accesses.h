@@ -42,6 +42,7 @@ enum access_op {
 	ACCESS_MARK = 6,    /* target: processes whose phase is known by now */
 	ACCESS_SETTLE = 7,  /* target: their entries are those of everybody */
 	ACCESS_TIDY = 8,    /* target: what that has left over is given back */
+	ACCESS_RUNS = 9,    /* target: how many runs are under way that may have an entry of it */
 };
 
 /* Bits of `rights`; for each kind its own. */
@@ -201,6 +202,8 @@ struct access_owner {
 	__u64 refused;  /* accesses that have no entry */
 	__u64 executions_full; /* files of an exec that started the workload, and are missing in it */
 	__u64 undecided_full;  /* accesses of processes whose phase is open that count as workload for that */
+	__u32 open; /* processes whose phase is open */
+	__u32 padding;
 };
 
 struct access_counters {
@@ -223,7 +226,7 @@ _Static_assert(sizeof(struct access) == 48 + 32 + 24 + 24 + ACCESS_COMM, "access
 _Static_assert(sizeof(struct access_line) == LINE_LENGTH, "access_line");
 _Static_assert(sizeof(struct access_chunk) == 8, "access_chunk");
 _Static_assert(sizeof(struct access_process) == 32, "access_process");
-_Static_assert(sizeof(struct access_owner) == 64, "access_owner: one cache line");
+_Static_assert(sizeof(struct access_owner) == 72, "access_owner");
 _Static_assert(sizeof(struct access_counters) == 64, "access_counters");
 
 #endif

@@ -157,6 +157,10 @@ class AccessEntries:
         """As AccessWatch.changes."""
         return int(self._owners[target.slot].changes)
 
+    def any_open(self, target: Target) -> bool:
+        """Whether it has a process whose phase is open."""
+        return bool(self._owners[target.slot].open)
+
     def dropped(self, target: Target) -> bool:
         """Whether it was dropped, and is not watched again."""
         return self._owners.word(target.slot, "dropped") == target.generation

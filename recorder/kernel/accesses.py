@@ -33,6 +33,8 @@ __all__ = ["AccessLosses", "AccessReading", "AccessWatch"]
 
 _OPEN_NS = 1_000_000_000
 """How long a phase is open that no exec may make set-up: PENDING_NS of syscalls.bpf.c."""
+_MOMENT = 0.001
+"""Seconds: until it is looked again whether a run that was preempted is over."""
 _SETTLED_PART = 1 / 32
 """Of the places for processes whose phase was open that one target may use up before it is settled."""
 
@@ -105,6 +107,13 @@ class AccessWatch:
     def _of(self, op: AccessOp, target: Target, *arguments: int) -> int:
         return self._control(op, target.slot, target.generation, *arguments)
 
+    def _wait(self, *owners: tuple[int, int]) -> None:
+        """For all runs that began before, of these slots' generations."""
+        wait_for_runs()
+        for slot, generation in owners:
+            while self._control(AccessOp.ACCESS_RUNS, slot, generation):
+                time.sleep(_MOMENT)
+
     # --- attaching
 
     def check(self) -> None:
@@ -150,8 +159,8 @@ class AccessWatch:
     def drop(self, *targets: Target) -> None:
         """Nothing more is taken of them after the return; waits milliseconds, once. May be repeated."""
         with self._lock:
-            if sum(self._of(AccessOp.ACCESS_DROP, target) for target in targets):
-                wait_for_runs()
+            if dropped := [target for target in targets if self._of(AccessOp.ACCESS_DROP, target)]:
+                self._wait(*((target.slot, target.generation) for target in dropped))
 
     def release(self, target: Target) -> None:
         """Gives back what a dropped target has; to be done before its slot is given back.
@@ -169,6 +178,9 @@ class AccessWatch:
 
     def changes(self, target: Target) -> int:
         """Another number than before, whenever reading the target would give more."""
+        if self._entries.any_open(target):
+            with self._lock:
+                self._decide(target)
         return self._entries.changes(target)
 
     def read(self, target: Target, *, after: int = 0, final: bool = False) -> AccessReading:
@@ -180,6 +192,8 @@ class AccessWatch:
         with self._lock:
             if not final:
                 self._decide(target)
+                if self._entries.decided(target) > _SETTLED_PART:
+                    self._settle(target)
             return self._entries.read(target, after, final=final)
 
     def losses(self, target: Target) -> AccessLosses:
@@ -189,18 +203,19 @@ class AccessWatch:
     # --- processes whose phase was open
 
     def _decide(self, target: Target) -> None:
-        """What is known by now; and entries of processes become those of everybody, before there are many."""
+        """What is known by now of who came a while ago."""
         before = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - _OPEN_NS
         self._of(AccessOp.ACCESS_DECIDE, target, before)
-        if self._entries.decided(target) > _SETTLED_PART:
-            self._settle(target)
 
     def _settle(self, target: Target) -> None:
-        """Runs from before the first wait may add to entries, those from before the second look at them."""
+        """Entries of processes become those of everybody, before there are too many.
+
+        Runs from before the first wait may add to entries, those from before the second look at them.
+        """
         self._of(AccessOp.ACCESS_MARK, target)
-        wait_for_runs()
+        self._wait((target.slot, target.generation))
         self._of(AccessOp.ACCESS_SETTLE, target)
-        wait_for_runs()
+        self._wait((target.slot, target.generation))
         self._of(AccessOp.ACCESS_TIDY, target)
 
     # --- of all targets
@@ -212,7 +227,7 @@ class AccessWatch:
             # Afterwards: a target may begin meanwhile.
             strays = found - {(target.slot, target.generation) for target in self._backend.targets()}
             if strays:
-                wait_for_runs()
+                self._wait(*strays)
             for slot, generation in strays:
                 self._control(AccessOp.ACCESS_RELEASE, slot, generation)
 

@@ -53,6 +53,7 @@ class AccessOp(IntEnum):
     ACCESS_MARK = 6
     ACCESS_SETTLE = 7
     ACCESS_TIDY = 8
+    ACCESS_RUNS = 9
 
 
 class AccessPeer(IntEnum):
@@ -162,6 +163,8 @@ class Owner(ctypes.Structure):
         *((name, ctypes.c_uint32) for name in ("generation", "dropped", "used", "chunks")),
         *((name, ctypes.c_uint64) for name in ("position", "changes", "stamped")),
         *((name, ctypes.c_uint64) for name in ("refused", "executions_full", "undecided_full")),
+        ("open", ctypes.c_uint32),
+        ("padding", ctypes.c_uint32),
     )
 
 

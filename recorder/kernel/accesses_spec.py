@@ -84,7 +84,7 @@ PLACES_MORE = 64
 SCRATCHES = 3
 """Places to work in of each processor."""
 
-SCRATCH_BYTES = 9192
+SCRATCH_BYTES = 9208
 """Of each: struct scratch (bpf/access_scratch.bpf.h)."""
 
 HOOKS_MOST = 64

@@ -20,10 +20,10 @@ class Syscall(Protocol):
 def wait_for_runs(syscall: Syscall | None = None) -> None:
     """Returns when no BPF program that was running at the call still runs.
 
-    Programs on raw tracepoints run with preemption off. membarrier(2) with
-    MEMBARRIER_CMD_GLOBAL waits for an RCU grace period, which ends after all of them
-    (kernel/sched/membarrier.c); it gives EINVAL where CPUs run without a tick
-    (nohz_full), and there a visit to each CPU does the same.
+    Programs of tracepoints and functions run in a read-side section of RCU. membarrier(2) with
+    MEMBARRIER_CMD_GLOBAL waits for a grace period, which ends after all of them
+    (kernel/sched/membarrier.c); it gives EINVAL where CPUs run without a tick (nohz_full),
+    and there a visit to each CPU does the same for programs that run with preemption off.
     """
     if syscall is None:
         syscall = ctypes.CDLL(None, use_errno=True).syscall
