@@ -42,8 +42,7 @@ def parent(layout, recorder) -> Iterator[Path]:
     yield place
     recorder.backend.unwatch(identity)
     for target in recorder.backend.targets():
-        recorder.backend.drop(target)
-        recorder.backend.release(target)
+        recorder.release(target)
     layout.remove(BELOW)
 
 
@@ -64,12 +63,11 @@ def _recorded(recorder, tmp_path, runtime, root, words, probes=0):
         stop.write_text("")
         container.wait(timeout=240)
         [target] = recorder.backend.targets()
-        seen = recorder.watch.read(target)
-        assert recorder.watch.losses(target) == AccessLosses()
-        recorder.backend.drop(target)
-        recorder.backend.release(target)
-    assert not seen.cut_at
-    return seen
+        found = recorder.watch.read(target, final=True)
+        recorder.release(target)
+    assert found.losses == AccessLosses()
+    assert not found.accesses.cut_at
+    return found.accesses
 
 
 def _only(some: AppArmorRules, others: AppArmorRules) -> list[str]:
@@ -88,16 +86,16 @@ def _only(some: AppArmorRules, others: AppArmorRules) -> list[str]:
     return missing
 
 
-def test_probes_add_what_they_do_themselves(tmp_path, recorder, parent, root, scaled):
-    """By either runtime: the rules are those of a run without, and of the probe as a container of its own."""
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_probes_add_what_they_do_themselves(runtime, tmp_path, recorder, parent, root, scaled):
+    """The rules are those of a run without, and of the probe as a container of its own."""
     shell = ("/bin/sh", "-c", TEXT)
-    alone = _recorded(recorder, tmp_path, "crun", root, shell)
-    probe = _recorded(recorder, tmp_path, "crun", root, PROBE)
+    alone = _recorded(recorder, tmp_path, runtime, root, shell)
+    probe = _recorded(recorder, tmp_path, runtime, root, PROBE)
     expected = apparmor_rules([alone.join(probe)])
     assert '"/srv/probe" r,' in rule_lines(expected)
     assert '"/srv/probe" r,' not in rule_lines(apparmor_rules([alone]))
-    for runtime in ("crun", "runc"):
-        found = apparmor_rules([_recorded(recorder, tmp_path, runtime, root, shell, scaled(600, least=3))])
-        assert _only(expected, found) == [], runtime
-        more = _only(found, expected)
-        assert all(line.startswith(BY_THE_RUNTIME) for line in more), (runtime, more)
+    found = apparmor_rules([_recorded(recorder, tmp_path, runtime, root, shell, scaled(600, least=3))])
+    assert _only(expected, found) == []
+    more = _only(found, expected)
+    assert all(line.startswith(BY_THE_RUNTIME) for line in more), more
