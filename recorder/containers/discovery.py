@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recorder.containers.cri_endpoint import endpoints
-from recorder.containers.docker import DockerSource, sockets
+from recorder.containers.docker_sockets import sockets
 from recorder.containers.oci_runtime import UNRECORDABLE, RuntimeVersions
 from recorder.containers.podman import PodmanSource, storages
 from recorder.containers.source import Source
@@ -41,6 +41,9 @@ class Discovery:
 
     def docker(self, endpoint: Path) -> Source:
         """The Docker daemon at a socket that is configured, whether it is there or not."""
+        # HTTP's library, and its memory, is for those alone who have Docker
+        from recorder.containers.docker import DockerSource  # noqa: PLC0415
+
         self._given.add(endpoint.resolve())
         return DockerSource(endpoint, unrecordable=self._unrecordable, versions=self._versions)
 

@@ -23,8 +23,6 @@ from recorder.containers.source import SourceStatus
 from recorder.containers.text import TextBounds
 from recorder.model.errors import RuntimeUnreachable
 
-SOCKETS = ("run/docker.sock", "var/run/docker.sock")
-"""Where Docker listens, below the machine's root."""
 DEADLINE = 5.0
 """Seconds for one request."""
 MAX_ANSWER = 16 << 20
@@ -34,16 +32,6 @@ _EVENTS = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D"  # {"type":
 _ID = re.compile("[0-9a-f]{64}")
 _IMAGES_KEPT = 256
 _HEADERS = 64 << 10
-
-
-def sockets(root: Path = Path("/")) -> list[Path]:
-    """The usual sockets that are there, each once. `root`: where the machine's file system is."""
-    found: dict[Path, Path] = {}
-    for path in (root / each for each in SOCKETS):
-        with contextlib.suppress(OSError):
-            if path.is_socket():
-                found.setdefault(path.resolve(), path)
-    return list(found.values())
 
 
 class _Connection(http.client.HTTPConnection):

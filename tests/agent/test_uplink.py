@@ -229,7 +229,9 @@ def test_a_source_has_one_state_under_way(server):
     server.behaviour = Behaviour(acknowledge_after=0.05)
 
     async def work(ground):
-        for count in range(1, 301):
+        ground.outbox.put(state(1, 1))
+        await ground.until(lambda: calls_of(server, 1) == 1)  # it is connected: what comes now finds no room
+        for count in range(2, 301):
             ground.outbox.put(state(1, count))
             await asyncio.sleep(0)
         await ground.until(lambda: calls_of(server, 1) == 300 and ground.outbox.unacknowledged() == 0)

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recorder.containers.container import Manager
-from recorder.containers.docker import MAX_ANSWER, DockerSource, sockets
+from recorder.containers.docker import MAX_ANSWER, DockerSource
+from recorder.containers.docker_sockets import sockets
 from recorder.model.errors import RuntimeUnreachable
 from tests.unit.containers.fake_cri import hex_id, until
 from tests.unit.containers.fake_docker import SILENCE, docker
