@@ -22,6 +22,7 @@ AGENT = """
 [agent]
 node = "test-node"
 denials = "auto"
+accesses = "{accesses}"
 state_directory = "{folder}/agent"
 spool_directory = "{folder}/spool"
 pins = "{bpffs}/recorder"
@@ -52,7 +53,8 @@ poll = "100ms"
 class Serve:
     """Runtimes: those that are named, no others. After the `with` the process is gone.
 
-    `cri`: sockets; `podman`: GRAPHROOT[:RUNROOT].
+    `cri`: sockets; `podman`: GRAPHROOT[:RUNROOT]. accesses: the agent's setting. wait: seconds until what is
+    waited for fails.
     """
 
     folder: Path
@@ -61,6 +63,8 @@ class Serve:
     podman: str = ""
     port: int = 0
     metrics: int = 0
+    accesses: str = "off"
+    wait: float = WAIT
     process: subprocess.Popen[bytes] | None = field(init=False, default=None)
     lines: list[str] = field(init=False, default_factory=list)
     _said: threading.Condition = field(init=False, default_factory=threading.Condition)
@@ -91,6 +95,7 @@ class Serve:
             "bpffs": self.bpffs,
             "cri": json.dumps(self.cri),
             "podman": self.podman,
+            "accesses": self.accesses,
             "port": self.port,
             "metrics": self.metrics,
         }
@@ -173,9 +178,10 @@ class Serve:
         with self._said:
             self._said.notify_all()
 
-    def says(self, text: str, seconds: float = WAIT) -> bool:
+    def says(self, text: str, seconds: float | None = None) -> bool:
         """Whether this process says a line with that text, within that time and before its end."""
         assert self._reader
+        seconds = self.wait if seconds is None else seconds
         reader = self._reader
         with self._said:
 
@@ -196,7 +202,7 @@ class Serve:
         """SIGTERM; its status."""
         assert self.process
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(WAIT)
+        status = self.process.wait(self.wait)
         self._reap()
         return status
 
@@ -204,8 +210,8 @@ class Serve:
         assert self.process
         assert self._reader
         assert self.process.stderr
-        self.process.wait(WAIT)
-        self._reader.join(WAIT)
+        self.process.wait(self.wait)
+        self._reader.join(self.wait)
         self.process.stderr.close()
         self.process = None
 
@@ -223,8 +229,9 @@ class Serve:
         value: dict[str, Any] = yaml.safe_load(path.read_text())["status"] if path.exists() else {}
         return value
 
-    def wait_for(self, what: Callable[[], Any], seconds: float = WAIT) -> Any:
+    def wait_for(self, what: Callable[[], Any], seconds: float | None = None) -> Any:
         """What `what` gives once it is true."""
+        seconds = self.wait if seconds is None else seconds
         end = time.monotonic() + seconds
         while not (found := what()):
             assert self.process is not None

@@ -128,7 +128,10 @@ ACCESSES = {
     "6.1": (*_EVERYWHERE, *_ONCE),
     "6.12": (
         *_EVERYWHERE,
-        *(f"{_ACCESSES}/test_{name}.py" for name in ("agent", "kernel_answer", "probes", "round_trip")),
+        *(
+            f"{_ACCESSES}/test_{name}.py"
+            for name in ("agent", "kernel_answer", "probes", "round_trip", "serve")
+        ),
     ),
     "newest": (*_EVERYWHERE, *_TWICE),
 }

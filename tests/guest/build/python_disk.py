@@ -18,9 +18,9 @@ REQUIREMENTS = Path(__file__).parents[3] / "requirements.lock"
 CHECKOUT = "/root/checkout"  # where a checkout is pushed to
 NEEDED = (
     *("googleapis-common-protos", "grpcio", "grpcio-health-checking", "protobuf", "psutil", "PyYAML"),
-    "typing_extensions",
+    *("prometheus_client", "typing_extensions"),
     *("hypothesis", "iniconfig", "packaging", "pluggy", "Pygments", "pyroute2"),
-    *("pytest", "pytest-timeout", "sortedcontainers", "system-calls", "tomlkit"),
+    *("pytest", "pytest-timeout", "sortedcontainers", "SQLAlchemy", "system-calls", "tomlkit"),
 )
 # wheels for the guest's Python, whatever runs the build
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux2010_x86_64")
