@@ -61,10 +61,15 @@ def inputs(root: Path = ROOT) -> Iterator[Path]:
             yield path
 
 
+def executables(root: Path = ROOT) -> Iterator[str]:
+    """Those of the inputs that are programs: layers have modes, too."""
+    return (str(path.relative_to(root)) for path in inputs(root) if path.stat().st_mode & 0o111)
+
+
 def image_key(base_key: str, root: Path = ROOT) -> str:
     """Another one for each input."""
     parts = [part for path in inputs(root) for part in (str(path.relative_to(root)), path)]
-    return digest_of(base_key, *parts)
+    return digest_of(base_key, *executables(root), *parts)
 
 
 class Storage:

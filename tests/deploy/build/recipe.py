@@ -72,7 +72,7 @@ class Recipes:
         parts = [
             part for path in image.settled_inputs() for part in (str(path.relative_to(image.ROOT)), path)
         ]
-        return digest_of(self._base_key(), HERE / "twins.py", *parts)
+        return digest_of(self._base_key(), HERE / "twins.py", *image.executables(), *parts)
 
     def twins(self) -> Artefact:
         """`first.json` and `second.json`: what their archives say of layers."""
