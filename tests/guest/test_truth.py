@@ -101,6 +101,7 @@ MORE = {
         *_cases(f"{_CONTAINERD}a_pod", "runc"),
         *_cases(f"{_CONTAINERD}containerd_ends_and_comes_back", "crun"),
         "tests/guest/inside/denials/test_agent.py",
+        "tests/guest/inside/denials/test_update.py",
     ),
     "newest": (*_cases(f"{_CONTAINERD}short_containers", "runc"), *_cases(f"{_CONTAINERD}a_pod", "runc")),
 }

@@ -19,8 +19,9 @@ TOOLS = ("sh", "mktemp", "mv", "ln", "cat", "sort", "tee", "chmod", "truncate", 
 PROBE = ("/bin/head", "-n1", "/srv/probe")
 # again and again until it is told to end, each time with fresh temporary names
 TEXT = f"while :; do ({WORKLOADS['pipeline'].text}) || exit 1; echo done; test -e /srv/stop && exit 0; done"
-# a runtime looks into which namespaces the probe is to go; who is outside asks, the container does nothing
-BY_THE_RUNTIME = "ptrace (readby) peer="
+# A runtime looks into which namespaces the probe is to go: who is outside asks, the container does nothing.
+# One in Go preempts threads by a signal now and then.
+BY_THE_RUNTIME = ("ptrace (readby) peer=", "signal (receive) set=(urg) peer=")
 
 
 @pytest.fixture
