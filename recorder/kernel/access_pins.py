@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from recorder.kernel.accesses_layout import (
     Process,
 )
 from recorder.kernel.accesses_spec import AccessesSpec
-from recorder.kernel.arrays import SharedArray
 from recorder.kernel.libbpf import Libbpf
 from recorder.kernel.pins import PinnedObject
 from recorder.model.errors import PinMismatch
@@ -39,10 +37,9 @@ class AdoptedAccesses(PinnedObject):
     def __init__(self, libbpf: Libbpf, spec: AccessesSpec, folder: Path, slots: int) -> None:
         super().__init__(libbpf, folder)
         try:
-            counters = self._counters()  # first: another layout may have other maps
-            for name, bound in spec.max_entries.items():
-                self.open_map(name)
-                self.check_bound(name, self.entries(name), bound)
+            # first: another layout may have other maps
+            counters = self.counters(AccessCounters, LAYOUT_VERSION)
+            self.open_maps(spec.max_entries)
             for name, mirror in _VALUES.items():
                 self.check_value(name, mirror)
             self.check_bound("per_target", counters.per_target, spec.bounds.per_target)
@@ -56,12 +53,3 @@ class AdoptedAccesses(PinnedObject):
         except PinMismatch:
             self.close()
             raise
-
-    def _counters(self) -> AccessCounters:
-        fd = self.open_map("counters")
-        self.check_value("counters", AccessCounters)
-        # Not by bpf(2): what is pinned may be attached, see SharedValue.
-        with contextlib.closing(SharedArray(fd, AccessCounters, 1)) as shared:
-            counters = shared[0]
-        self.check_version(counters.layout, LAYOUT_VERSION)
-        return counters

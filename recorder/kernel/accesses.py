@@ -21,7 +21,7 @@ from recorder.kernel.accesses_spec import AGAIN, AccessBounds, AccessesSpec, acc
 from recorder.kernel.backend import Target
 from recorder.kernel.control import run_control
 from recorder.kernel.functions import KernelFunctions
-from recorder.kernel.info import map_info, program_info
+from recorder.kernel.info import map_info, program_info, program_runs
 from recorder.kernel.libbpf import Libbpf
 from recorder.kernel.libbpf_backend import LibbpfBackend
 from recorder.kernel.links import Links
@@ -251,20 +251,14 @@ class AccessWatch:
 
     def runs(self) -> Mapping[str, tuple[int, int]]:
         """By program, ns and how often it ran; only while kernel.bpf_stats_enabled is set."""
-        found = {name: program_info(self._libbpf, self._programs[name]) for name in self.spec.attach}
-        return {name: (each.run_time_ns, each.run_count) for name, each in found.items()}
+        return program_runs(self._libbpf, {name: self._programs[name] for name in self.spec.attach})
 
     # --- its life
 
     def pin(self, folder: Path) -> None:
         """Lets it outlive this process. Raises BpfLoadError; then nothing is pinned."""
         with self._lock:
-            pins.pin(self._libbpf, folder, self._maps, self._programs)
-            try:
-                self._links.pin(folder / pins.LINKS)
-            except BpfLoadError:
-                pins.unpin(folder)
-                raise
+            pins.pin_all(self._libbpf, folder, self._maps, self._programs, self._links)
 
     def close(self) -> None:
         """Ends it, but for what is pinned; may be repeated."""

@@ -28,7 +28,7 @@ from recorder.kernel.bitmap import bit_of, calls_of
 from recorder.kernel.final_reading import last_look
 from recorder.kernel.hash_map import HashMap, Key, Value
 from recorder.kernel.headers import Headers
-from recorder.kernel.info import program_info
+from recorder.kernel.info import program_info, program_runs
 from recorder.kernel.layout import JoinerState, SlotMode, SlotState
 from recorder.kernel.libbpf import Libbpf, reason
 from recorder.kernel.links import Links
@@ -382,8 +382,7 @@ class BccBackend:
 
     def runs(self) -> Mapping[str, tuple[int, int]]:
         """As Backend.runs."""
-        found = {name: program_info(self._libbpf, fd) for name, fd in self._programs.items()}
-        return {name: (each.run_time_ns, each.run_count) for name, each in found.items()}
+        return program_runs(self._libbpf, self._programs)
 
     def ledger(self) -> Ledger:
         """As Backend.ledger."""
@@ -405,12 +404,7 @@ class BccBackend:
         With another kernel's headers before 5.15: always, since classic tracepoints have
         no links there.
         """
-        pins.pin(self._libbpf, folder, self._maps, self._programs)
-        try:
-            self._links.pin(folder / pins.LINKS)
-        except BpfLoadError:
-            pins.unpin(folder)
-            raise
+        pins.pin_all(self._libbpf, folder, self._maps, self._programs, self._links)
 
     def close(self) -> None:
         """As Backend.close."""

@@ -41,7 +41,7 @@ from recorder.kernel.denials_layout import (
 from recorder.kernel.denials_pins import AdoptedDenials
 from recorder.kernel.denials_reading import denial_of
 from recorder.kernel.denials_spec import DenialsSpec
-from recorder.kernel.info import program_info
+from recorder.kernel.info import program_info, program_runs
 from recorder.kernel.kprobes import kprobe_type, open_kprobe
 from recorder.kernel.libbpf import Libbpf
 from recorder.kernel.links import Links
@@ -51,7 +51,7 @@ from recorder.kernel.quiescence import wait_for_runs
 from recorder.kernel.tracefs import tracepoint_id
 from recorder.kernel.tracepoints import open_tracepoint
 from recorder.model.denial import Denial
-from recorder.model.errors import BpfLimit, BpfLoadError
+from recorder.model.errors import BpfLimit
 
 _SCOPES = {
     OwnerScope.SCOPE_OWN: Scope.OWN,
@@ -310,8 +310,7 @@ class DenialWatch:
 
     def runs(self) -> Mapping[str, tuple[int, int]]:
         """By program, ns and how often it ran; only while kernel.bpf_stats_enabled is set."""
-        found = {name: program_info(self._libbpf, self._programs[name]) for name in self._spec.attach}
-        return {name: (each.run_time_ns, each.run_count) for name, each in found.items()}
+        return program_runs(self._libbpf, {name: self._programs[name] for name in self._spec.attach})
 
     def wait(self, seconds: float) -> bool:
         """As DenialSource.wait."""
@@ -324,12 +323,7 @@ class DenialWatch:
     def pin(self, folder: Path) -> None:
         """As DenialSource.pin."""
         with self._lock:
-            pins.pin(self._libbpf, folder, self._maps, self._programs)
-            try:
-                self._links.pin(folder / pins.LINKS)
-            except BpfLoadError:
-                pins.unpin(folder)
-                raise
+            pins.pin_all(self._libbpf, folder, self._maps, self._programs, self._links)
 
     def close(self) -> None:
         """As DenialSource.close."""

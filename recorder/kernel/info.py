@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recorder.kernel.libbpf import Libbpf, reason
@@ -101,6 +102,12 @@ def map_info(libbpf: Libbpf, fd: int) -> MapInfo:
     info = _MapInfo()
     _fill(libbpf, fd, info)
     return MapInfo(info.id, info.type, info.key_size, info.value_size, info.max_entries)
+
+
+def program_runs(libbpf: Libbpf, programs: Mapping[str, int]) -> Mapping[str, tuple[int, int]]:
+    """By program, ns and how often it ran, while kernel.bpf_stats_enabled is set. Raises BpfLoadError."""
+    found = {name: program_info(libbpf, fd) for name, fd in programs.items()}
+    return {name: (each.run_time_ns, each.run_count) for name, each in found.items()}
 
 
 def program_info(libbpf: Libbpf, fd: int) -> ProgramInfo:

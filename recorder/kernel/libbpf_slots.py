@@ -14,7 +14,7 @@ from recorder.kernel.arrays import SharedArray
 from recorder.kernel.backend import Reading, Target
 from recorder.kernel.bitmap import bit_of, calls_of, denied_calls_of
 from recorder.kernel.control import run_control
-from recorder.kernel.info import program_info
+from recorder.kernel.info import program_info, program_runs
 from recorder.kernel.layout import ControlOp, SlotState
 from recorder.kernel.libbpf import Libbpf, reason
 from recorder.kernel.links import Links
@@ -200,8 +200,7 @@ class LibbpfSlots:
 
     def runs(self) -> Mapping[str, tuple[int, int]]:
         """As SlotBackend.runs."""
-        found = {name: program_info(self._libbpf, self._programs[name]) for name in self._spec.attach}
-        return {name: (each.run_time_ns, each.run_count) for name, each in found.items()}
+        return program_runs(self._libbpf, {name: self._programs[name] for name in self._spec.attach})
 
     def ledger(self) -> Ledger:
         """As SlotBackend.ledger."""
@@ -216,12 +215,7 @@ class LibbpfSlots:
 
     def pin(self, folder: Path) -> None:
         """As SlotBackend.pin. Raises BpfLoadError; then nothing is pinned."""
-        pins.pin(self._libbpf, folder, self._maps, self._programs)
-        try:
-            self._links.pin(folder / pins.LINKS)
-        except BpfLoadError:
-            pins.unpin(folder)
-            raise
+        pins.pin_all(self._libbpf, folder, self._maps, self._programs, self._links)
 
     def close(self) -> None:
         """As SlotBackend.close."""

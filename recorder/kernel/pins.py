@@ -12,13 +12,17 @@ import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from recorder.kernel import layout
 from recorder.kernel.arrays import SharedArray
 from recorder.kernel.info import map_info, program_info
 from recorder.kernel.libbpf import Libbpf, reason
+from recorder.kernel.links import Links
 from recorder.kernel.spec import ObjectSpec
 from recorder.model.errors import BpfLoadError, PinMismatch
+
+_Counters = TypeVar("_Counters", bound=ctypes.Structure)
 
 MAPS, PROGRAMS, LINKS = "maps", "programs", "links"
 
@@ -57,6 +61,18 @@ def pin(libbpf: Libbpf, folder: Path, maps: Mapping[str, int], programs: Mapping
                 " /sys/fs/bpf)"
             ) from error
         undo.pop_all()
+
+
+def pin_all(
+    libbpf: Libbpf, folder: Path, maps: Mapping[str, int], programs: Mapping[str, int], links: Links
+) -> None:
+    """As pin, with the links. Raises BpfLoadError; then nothing is pinned."""
+    pin(libbpf, folder, maps, programs)
+    try:
+        links.pin(folder / LINKS)
+    except BpfLoadError:
+        unpin(folder)
+        raise
 
 
 def _make_folders(folder: Path, undo: contextlib.ExitStack) -> None:
@@ -111,6 +127,22 @@ class PinnedObject:
         if fd < 0:
             raise PinMismatch(f"{path} cannot be opened ({reason(fd)}): the pins are not whole; remove them")
         return fd
+
+    def open_maps(self, bounds: Mapping[str, int]) -> None:
+        """Those of these names, each with room for so many elements. Raises PinMismatch."""
+        for name, bound in bounds.items():
+            self.open_map(name)
+            self.check_bound(name, self.entries(name), bound)
+
+    def counters(self, mirror: type[_Counters], version: int) -> _Counters:
+        """Those of an object, of that version of its layout. Raises PinMismatch."""
+        fd = self.open_map("counters")
+        self.check_value("counters", mirror)
+        # Not by bpf(2): what is pinned may be attached, see SharedValue.
+        with contextlib.closing(SharedArray(fd, mirror, 1)) as shared:
+            counters = shared[0]
+        self.check_version(counters.layout, version)
+        return counters
 
     def check_value(self, name: str, mirror: type[ctypes.Structure]) -> None:
         """The elements of a map are of this size. Raises PinMismatch."""
