@@ -76,14 +76,18 @@ static __always_inline __u32 *set_find(struct set *set, __u64 id)
 	return NULL;
 }
 
-/* The slot that counts for a cgroup; 0: none. */
+/*
+ * The slot that counts for a cgroup; 0: none. Nothing has the id 0, but a free
+ * place has it, with the slot of who was there before: the parent of init and of
+ * kthreadd (tgid 0) and the cgroup of a socket that has none are asked for.
+ */
 static __always_inline __u32 table_find(__u64 id)
 {
 	__u32 index = set_of(id);
 	struct set *set = bpf_map_lookup_elem(&table, &index);
 	__u32 *slot;
 
-	if (!set)
+	if (!set || !id)
 		return 0;
 	slot = set_find(set, id);
 	if (slot)
@@ -92,9 +96,10 @@ static __always_inline __u32 table_find(__u64 id)
 }
 
 /*
- * The same as a pointer, for the hot path. An inlined array lookup reads its
- * key through the pointer that it is given: the table's own memory will do, and
- * a store to the stack with a load behind it costs a tenth of the whole path.
+ * The same as a pointer, for the hot path, where no id is 0. An inlined array
+ * lookup reads its key through the pointer that it is given: the table's own
+ * memory will do, and a store to the stack with a load behind it costs a tenth
+ * of the whole path.
  */
 static __always_inline struct slot *slot_find(__u64 id)
 {

@@ -120,7 +120,7 @@ static __noinline int adopt(struct task_struct *task, __u32 index)
 {
 	__u32 tgid = BPF_CORE_READ(task, tgid);
 
-	if (table_find(tgid) || !follow(tgid, index))
+	if (!tgid || table_find(tgid) || !follow(tgid, index))
 		return 0;
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 1;

@@ -91,6 +91,24 @@ def test_a_pid_whose_owners_end_was_missed(built_programs, load, tmp_path):
     assert {call.abi for call in Seen.of(reading.calls, reading.ledger).workload} == {Abi.X86_64}
 
 
+def test_who_has_no_parent_is_nobodys(load, tmp_path):
+    """Init's and kthreadd's parent has the tgid 0, as has a place in the table that somebody has left."""
+    backend = load(slots=1, table_sets=1)  # all share one set of places
+    with Tree(tmp_path) as tree:
+        target = backend.follow(tree.root)
+        tree.end(tree.fork(tree.root))
+        tree.end(tree.root)
+        assert backend.read(target).ended
+        backend.release(target)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        target = backend.follow(process.pid)
+        assert backend.members(target) == [process.pid]
+        process.kill()
+        process.wait()
+        assert backend.read(target).ended
+        backend.release(target)
+
+
 def test_two_recordings_at_a_time(built_programs, load):
     """Each has its own calls, whatever the other does; a third one has no slot."""
     hands = deal(2, seed=8)
