@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from recorder.agent.access_parts import PART_BYTES
 from recorder.agent.budget import Use
-from recorder.agent.captures import Capture, Captures
+from recorder.agent.capture import Capture
+from recorder.agent.capture_snapshots import CaptureSnapshots
+from recorder.agent.captures import Captures
 from recorder.agent.figures import Distributions
 from recorder.model.errors import LimitReached, Unreachable
 from recorder.model.record import Source
@@ -32,6 +34,7 @@ class CaptureStreams:
     """`rate`: snapshots a second to one client at most; `message`: bytes of one. `stopping` ends all."""
 
     captures: Captures
+    snapshots: CaptureSnapshots
     use: Use
     rate: float
     message: int
@@ -59,7 +62,7 @@ class CaptureStreams:
             if capture.streams != stream:
                 raise Unreachable("another client has taken this capture over")
             if self.captures.over(capture):
-                async for last in self.captures.finish(capture, told, part):
+                async for last in self.snapshots.finish(capture, told, part):
                     async with self._room(functools.partial(_same, last)) as snapshot:
                         yield pb.CaptureResponse(snapshot=snapshot)
                 return
@@ -75,10 +78,10 @@ class CaptureStreams:
                 if self.captures.over(capture):
                     capture.changed.set()
                     continue
-            for more in self.captures.accesses(capture, told, part):
+            for more in self.snapshots.accesses(capture, told, part):
                 async with self._room(functools.partial(_same, more)) as snapshot:
                     yield pb.CaptureResponse(snapshot=snapshot)
-            async with self._room(lambda: self.captures.snapshot(capture)) as snapshot:
+            async with self._room(lambda: self.snapshots.snapshot(capture)) as snapshot:
                 said = time.monotonic()
                 yield pb.CaptureResponse(snapshot=snapshot)
 

@@ -17,6 +17,7 @@ from recorder.agent.abilities import Abilities
 from recorder.agent.access_opener import agent_opener as access_opener
 from recorder.agent.accesses import AccessReader
 from recorder.agent.budget import Budget, Use, access_bounds_of, bounds_of, denial_bounds_of, task_bounds_of
+from recorder.agent.capture_snapshots import CaptureSnapshots
 from recorder.agent.capture_stream import CaptureStreams
 from recorder.agent.captures import Captures
 from recorder.agent.denial_opener import agent_opener
@@ -132,6 +133,7 @@ class NodeAgent:
         self._distributions = Distributions()
         streams = CaptureStreams(
             self._captures,
+            CaptureSnapshots(self._tracker, self._processes),
             self._use,
             settings.capture.snapshots_per_second,
             memory.message,

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from recorder.agent.capture_stream import CaptureStreams
-from recorder.agent.captures import AWAY, LOOK, Captures
+from recorder.agent.captures import AWAY, Captures
+from recorder.agent.selections import LOOK
 from recorder.agent.status import Status
 from recorder.containers.index import ContainerIndex
 from recorder.rpc.peer import peer_of

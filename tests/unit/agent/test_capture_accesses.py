@@ -7,8 +7,10 @@ import pytest
 
 from recorder.agent.access_log import AccessLog
 from recorder.agent.budget import Budget, Use
+from recorder.agent.capture import Capture
+from recorder.agent.capture_snapshots import CaptureSnapshots
 from recorder.agent.capture_stream import CaptureStreams
-from recorder.agent.captures import Capture, Captures
+from recorder.agent.captures import Captures
 from recorder.agent.figures import Distributions
 from recorder.agent.kept_accesses import KeptAccesses
 from recorder.agent.observation import boot_id
@@ -71,8 +73,18 @@ def use():
 
 
 @pytest.fixture
-def captures(core, use):
-    nobody = types.SimpleNamespace(of=lambda capture: iter(()), observation=None)
+def nobody():
+    """No process is followed."""
+    return types.SimpleNamespace(of=lambda capture: iter(()), observation=None)
+
+
+@pytest.fixture
+def snapshots(core, nobody):
+    return CaptureSnapshots(core, nobody)
+
+
+@pytest.fixture
+def captures(core, nobody, use):
     index = types.SimpleNamespace(subscribe=lambda told: None, containers=dict)
     return Captures(core, nobody, index, None, use=use, save=None, most=1)
 
@@ -100,23 +112,23 @@ def joined(snapshots) -> Record:
     return record
 
 
-def test_a_stream_is_told_of_news_alone(captures, core):
+def test_a_stream_is_told_of_news_alone(snapshots, core):
     """What another stream was told does not matter; parts are bounded, and say whose they are."""
     it = capture()
     told, other = {}, {}
     core.use(LONG)
-    found = list(captures.accesses(it, told, PART))
+    found = list(snapshots.accesses(it, told, PART))
     assert len(found) == 5
     assert all(each.ByteSize() < PART + (1 << 10) for each in found)
     assert {each.record.observations[0].identity.name for each in found} == {"/app"}
     assert sorted(paths(found)) == sorted(key.subject.path for key in LONG)
     core.use(dict([file(b"/new"), file(b"/0000/" + b"x" * 1000, FileRight.WRITE)]))
-    assert sorted(paths(captures.accesses(it, told, PART))) == [b"/0000/" + b"x" * 1000, b"/new"]
-    assert paths(captures.accesses(it, told, PART)) == []
-    assert len(paths(captures.accesses(it, other, PART))) == 301
+    assert sorted(paths(snapshots.accesses(it, told, PART))) == [b"/0000/" + b"x" * 1000, b"/new"]
+    assert paths(snapshots.accesses(it, told, PART)) == []
+    assert len(paths(snapshots.accesses(it, other, PART))) == 301
 
 
-def test_the_whole_stream_joined_is_the_record(captures, core):
+def test_the_whole_stream_joined_is_the_record(snapshots, core):
     """With what has ended before and what is only known at the end; the last message says that it is."""
     it = capture()
     it.keep(Observation(GONE, Identity("gone"), ended=True, accesses=Accesses(LONG)))
@@ -124,8 +136,8 @@ def test_the_whole_stream_joined_is_the_record(captures, core):
 
     async def run():
         told = {}
-        first = list(captures.accesses(it, told, PART))
-        return first, [each async for each in captures.finish(it, told, PART)]
+        first = list(snapshots.accesses(it, told, PART))
+        return first, [each async for each in snapshots.finish(it, told, PART)]
 
     first, last = asyncio.run(run())
     assert [each.final for each in last] == [False] * (len(last) - 1) + [True]
@@ -135,7 +147,7 @@ def test_the_whole_stream_joined_is_the_record(captures, core):
     assert ended[GONE] == Observation(GONE, Identity("gone"), ended=True, accesses=Accesses(LONG))
 
 
-def test_who_did_not_ask_has_none(core, captures):
+def test_who_did_not_ask_has_none(core, snapshots):
     """Nor what was lost of them: that is no loss of its own."""
     it = capture(kinds=[pb.KIND_SYSCALLS])
     core.use(LONG)
@@ -143,14 +155,14 @@ def test_who_did_not_ask_has_none(core, captures):
     it.keep(Observation(GONE, IDENTITY, ended=True, accesses=Accesses(LONG), ledger=Ledger(core.lost)))
 
     async def run():
-        return [each async for each in captures.finish(it, {}, PART)]
+        return [each async for each in snapshots.finish(it, {}, PART)]
 
-    found = [*captures.accesses(it, {}, PART), captures.snapshot(it), *asyncio.run(run())]
+    found = [*snapshots.accesses(it, {}, PART), snapshots.snapshot(it), *asyncio.run(run())]
     assert paths(found) == []
     assert [dict(each.ledger.counts) for each in joined(found).observations] == [{"ring_full": 1}] * 2
 
 
-def test_what_finds_no_room_is_said(captures):
+def test_what_finds_no_room_is_said():
     """Of a container that ended with more than is kept of all: its record is lossy, not silently empty."""
     it = capture(most=100)
     it.keep(Observation(GONE, Identity("gone"), ended=True, accesses=Accesses(LONG)))
@@ -158,13 +170,13 @@ def test_what_finds_no_room_is_said(captures):
     assert gone.ledger.losses() == {"accesses_full": 300}
 
 
-def test_a_served_stream_has_parts_before_each_snapshot(captures, core, use):
+def test_a_served_stream_has_parts_before_each_snapshot(captures, snapshots, core, use):
     """Within the bound of a message, also a small one."""
     it = capture()
     core.use(LONG)
 
     async def run():
-        streams = CaptureStreams(captures, use, 50, 64 << 10, Distributions())
+        streams = CaptureStreams(captures, snapshots, use, 50, 64 << 10, Distributions())
         it.streams = 1
         found = []
         async for response in streams.serve(it, 1, 0):
