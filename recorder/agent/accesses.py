@@ -6,18 +6,17 @@ for as long as there is to read; and these, `release` and `watch` while another 
 
 from __future__ import annotations
 
-import logging
-import time
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recorder.agent.access_log import AccessLog, Cleaned
-from recorder.kernel import pins
+from recorder.agent.pinned_side import PinnedSide
 from recorder.kernel.backend import Target
 from recorder.model.accesses import Accesses
-from recorder.model.errors import BpfLoadError, PinMismatch, RecorderError
+from recorder.model.errors import RecorderError
 from recorder.model.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -29,12 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLDER", "AccessReader", "Opener", "Used"]
 
-_LOG = logging.getLogger(__name__)
-
 FOLDER = "accesses"
 """Below the agent's pins."""
-MOMENT = 0.2
-"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +50,17 @@ class AccessReader:
     """
 
     def __init__(self, opener: Opener | None, pinned: Path | None = None, *, raw_paths: bool = False) -> None:
-        self._opener = opener
-        self._folder = pinned / FOLDER if pinned else None
+        self._pinned: PinnedSide[AccessWatch] = PinnedSide(
+            opener and functools.partial(_checked, opener), pinned, FOLDER, _missed
+        )
         self._raw_paths = raw_paths
-        self._watch: AccessWatch | None = None
         self._problem = ""
-        self._missed = 0
-        self._missed_at = float("-inf")
         self.adopted = False
         """Whether it is the last agent's, with all that it had seen."""
+
+    @property
+    def _watch(self) -> AccessWatch | None:
+        return self._pinned.side
 
     @property
     def attached(self) -> bool:
@@ -77,36 +74,11 @@ class AccessReader:
 
     def prepare(self) -> None:
         """Loads it, or takes it over from the last agent, so that `attach` needs no privileges."""
-        if self._opener is None:
-            self._unpin()  # the last agent may have had one
-        elif self._watch is None:
-            try:
-                self._watch = self._open(self._opener)
-            except RecorderError as error:
-                self._problem = str(error)
-
-    def _open(self, opener: Opener) -> AccessWatch:
-        if self._folder and (self._folder / pins.MAPS).is_dir():
-            try:
-                watch = opener(self._folder)
-            except PinMismatch as error:
-                _LOG.error("accesses that the last agent saw are lost: %s", error)
-            else:
-                self.adopted = True
-                return watch
-        self._unpin()
-        watch = opener(None)
         try:
-            watch.check()
-        except RecorderError:
-            watch.close()
-            raise
-        if self._folder:
-            try:
-                watch.pin(self._folder)
-            except BpfLoadError as error:
-                _LOG.warning("a next agent has none of the accesses of this one: %s", error)
-        return watch
+            self._pinned.prepare()
+        except RecorderError as error:
+            self._problem = str(error)
+        self.adopted = self._pinned.adopted
 
     def attach(self) -> None:
         """From the return of this on what targets use is seen; or there is a problem."""
@@ -127,26 +99,15 @@ class AccessReader:
             self.release(found)
             self._watch.sweep()
 
-    def _unpin(self) -> None:
-        if self._folder:
-            pins.unpin(self._folder)
-
     def close(self, *, keep: bool = False) -> None:
         """Ends it; keep: what is pinned goes on, for the next agent. May be repeated."""
-        if self._watch:
-            self._watch.close()
-            self._watch = None
-        if not keep:
-            self._unpin()
+        self._pinned.close(keep=keep)
 
     # --- of all
 
     def missed(self, *, now: bool = True) -> int:
         """Runs of programs that the kernel skipped so far; unless it has to be `now`, up to a moment ago."""
-        if self._watch and (now or time.monotonic() - self._missed_at > MOMENT):
-            self._missed = self._watch.missed()
-            self._missed_at = time.monotonic()
-        return self._missed
+        return self._pinned.missed(now=now)
 
     def use(self) -> Mapping[str, tuple[int, int]]:
         """By bound, as Backend.use: `accesses`, whose refusals are those of its lines of text as well."""
@@ -216,6 +177,22 @@ class AccessReader:
         """Forgets what is of no slot any more."""
         if self._watch:
             self._watch.sweep()
+
+
+def _checked(opener: Opener, folder: Path | None) -> AccessWatch:
+    """One that is not the last agent's is tried first."""
+    watch = opener(folder)
+    if folder is None:
+        try:
+            watch.check()
+        except RecorderError:
+            watch.close()
+            raise
+    return watch
+
+
+def _missed(watch: AccessWatch) -> int:
+    return watch.missed()
 
 
 def _lost(losses: AccessLosses, missed: int) -> Ledger:

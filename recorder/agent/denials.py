@@ -5,17 +5,17 @@ All methods block for milliseconds at most, but for `prepare`, `look` and `drop`
 
 from __future__ import annotations
 
+import functools
 import logging
-import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recorder.agent.denied import Denied, admitted
+from recorder.agent.pinned_side import PinnedSide
 from recorder.agent.selinux_contexts import Contexts
-from recorder.kernel import pins
-from recorder.model.errors import BpfLimit, BpfLoadError, PinMismatch, RecorderError
+from recorder.model.errors import BpfLimit, RecorderError
 from recorder.model.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ _LOG = logging.getLogger(__name__)
 
 FOLDER = "denials"
 """Below the agent's pins."""
-MOMENT = 0.2
-"""Seconds."""
 
 
 class Denials:
@@ -52,17 +50,22 @@ class Denials:
         raw_paths: bool = False,
         needed: bool = False,
     ) -> None:
-        self._opener = opener
-        self._folder = pinned / FOLDER if pinned else None
+        self._pinned: PinnedSide[DenialSource] = PinnedSide(
+            opener and functools.partial(self._open, opener),
+            pinned,
+            FOLDER,
+            lambda source: _missed(source.losses()),
+        )
         self._raw_paths = raw_paths
         self._needed = needed
-        self._source: DenialSource | None = None
         self._looking = False
         self._name = ""
         self._problem = ""
-        self._missed = 0
-        self._missed_at = float("-inf")
         self._contexts = Contexts()
+
+    @property
+    def _source(self) -> DenialSource | None:
+        return self._pinned.side
 
     @property
     def attached(self) -> bool:
@@ -81,36 +84,22 @@ class Denials:
 
     def prepare(self) -> None:
         """Loads it, or takes it over from the last agent, so that `look` needs no privileges."""
-        if self._opener is None:
-            self._unpin()  # the last agent may have had one
-        elif self._source is None:
-            try:
-                self._source, module = self._open(self._opener)
-            except RecorderError as error:
-                self._failed(error)
-            else:
-                self._name = f"{module} {self._source.name}"
-                self._problem = ""
+        try:
+            self._pinned.prepare()
+        except RecorderError as error:
+            self._failed(error)
+        else:
+            self._problem = ""
 
     def _failed(self, error: RecorderError) -> None:
         if self._needed:
             raise error
         self._problem = str(error)
 
-    def _open(self, opener: Opener) -> tuple[DenialSource, str]:
-        if self._folder and (self._folder / pins.MAPS).is_dir():
-            try:
-                return opener(self._folder)
-            except PinMismatch as error:
-                _LOG.error("denials that the last agent saw are lost: %s", error)
-        self._unpin()
-        source, module = opener(None)
-        if self._folder:
-            try:
-                source.pin(self._folder)
-            except BpfLoadError as error:
-                _LOG.warning("a next agent has none of the denials of this one: %s", error)
-        return source, module
+    def _open(self, opener: Opener, folder: Path | None) -> DenialSource:
+        source, module = opener(folder)
+        self._name = f"{module} {source.name}"
+        return source
 
     def look(self, wanted: bool) -> None:
         """From the return of this on, or not any more: then all is forgotten."""
@@ -136,18 +125,10 @@ class Denials:
                 self._contexts.forget(each)
                 self._source.release(each)
 
-    def _unpin(self) -> None:
-        if self._folder:
-            pins.unpin(self._folder)
-
     def close(self, *, keep: bool = False) -> None:
         """Ends it; keep: what is pinned goes on, for the next agent. May be repeated."""
-        if self._source:
-            self._source.close()
-            self._source = None
-            self._looking = False
-        if not keep:
-            self._unpin()
+        self._pinned.close(keep=keep)
+        self._looking = False
 
     # --- of cgroups
 
@@ -175,10 +156,7 @@ class Denials:
 
     def missed(self, *, now: bool = True) -> int:
         """What was lost of nobody knows whom, so far; unless it has to be `now`, of a moment ago."""
-        if self._source and (now or time.monotonic() - self._missed_at > MOMENT):
-            self._missed = _missed(self._source.losses())
-            self._missed_at = time.monotonic()
-        return self._missed
+        return self._pinned.missed(now=now)
 
     def use(self) -> tuple[int, int]:
         """Denials that have an entry now, and how often none was free since somebody looks."""
