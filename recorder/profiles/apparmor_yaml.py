@@ -6,8 +6,7 @@ from typing import Final
 
 from recorder.profiles.api_group import GROUP
 from recorder.profiles.apparmor_profile import AppArmorProfile
-from recorder.profiles.profile_object import parts_of, profile_object, read_yaml
-from recorder.profiles.seccomp_yaml import object_yaml
+from recorder.profiles.profile_object import object_yaml, parts_of, profile_object, read_yaml
 
 __all__ = ["API_VERSION", "KIND", "from_object", "from_yaml", "to_object", "to_yaml"]
 

@@ -1,16 +1,19 @@
-"""What objects of all kinds of profile have in common: a name, metadata, a spec, and how they are read."""
+"""What objects of all kinds of profile have in common: metadata and spec; how they are read and written."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
+
+import yaml
 
 from recorder.model.errors import InvalidProfile
 from recorder.profiles.fields import Fields
 from recorder.profiles.label import is_object_name
 from recorder.profiles.strict_yaml import NotYamlError, load_yaml
 
-__all__ = ["Named", "check_name", "parts_of", "profile_object", "read_yaml"]
+__all__ = ["Named", "check_name", "object_yaml", "parts_of", "profile_object", "read_yaml"]
 
 
 class Named(Protocol):
@@ -50,6 +53,12 @@ def profile_object(
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
 
 
+def object_yaml(value: Mapping[str, object]) -> str:
+    """Return the YAML text of any object of plain values, ASCII, its keys in their order."""
+    text: str = yaml.dump(dict(value), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=2**31)
+    return text
+
+
 def read_yaml(text: str) -> object:
     """Return the one document's value; InvalidProfile if it is none."""
     try:
@@ -67,3 +76,28 @@ def parts_of(value: object, versions: Sequence[str], kind: str) -> tuple[Fields,
     top.ignore("status")
     top.end()
     return metadata, spec
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes each string that any reader could take for something else.
+
+    YAML 1.1 has booleans n, y, on, off; Go's readers also take 1e3 and 0o7 for
+    numbers, which PyYAML does not know. So only plain words stay unquoted.
+    """
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_NOT_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"))
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    plain = _WORD.fullmatch(text) is not None and text.lower() not in _NOT_WORDS
+    # Single quotes leave JSON readable, but can hold neither escapes nor line ends.
+    quote = "'" if text.isascii() and text.isprintable() and "'" not in text else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else quote)
+
+
+_Dumper.add_representer(str, _represent_text)

@@ -6,20 +6,16 @@ names that shall return another one are listed in a rule of their own.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 from recorder.profiles.api_group import GROUP
-from recorder.profiles.profile_object import parts_of, profile_object, read_yaml
+from recorder.profiles.profile_object import object_yaml, parts_of, profile_object, read_yaml
 from recorder.profiles.refusal import EPERM, MULTIPLEXERS, all_names
 from recorder.profiles.seccomp_profile import ACTIONS, ARCHITECTURES, ERRNO, FLAGS, Rule, SeccompProfile
 from recorder.profiles.seccomp_rules import read_rules, written_rules
 
-__all__ = ["API_VERSION", "KIND", "from_yaml", "object_rules", "object_yaml", "to_object", "to_yaml"]
+__all__ = ["API_VERSION", "KIND", "from_yaml", "object_rules", "to_object", "to_yaml"]
 
 API_VERSION: Final = f"{GROUP}/v1"
 KIND: Final = "SeccompProfile"
@@ -87,12 +83,6 @@ def to_yaml(profile: SeccompProfile) -> str:
     return object_yaml(to_object(profile))
 
 
-def object_yaml(value: Mapping[str, object]) -> str:
-    """Return the YAML text of any object of plain values, ASCII, its keys in their order."""
-    text: str = yaml.dump(dict(value), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=2**31)
-    return text
-
-
 def from_yaml(text: str) -> SeccompProfile:
     """Read one object, as written or as an API server shows it. InvalidProfile names the field."""
     metadata, spec = parts_of(read_yaml(text), _READ_VERSIONS, KIND)
@@ -111,28 +101,3 @@ def from_yaml(text: str) -> SeccompProfile:
     )
     spec.end()
     return profile
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes each string that any reader could take for something else.
-
-    YAML 1.1 has booleans n, y, on, off; Go's readers also take 1e3 and 0o7 for
-    numbers, which PyYAML does not know. So only plain words stay unquoted.
-    """
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-_NOT_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"))
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    plain = _WORD.fullmatch(text) is not None and text.lower() not in _NOT_WORDS
-    # Single quotes leave JSON readable, but can hold neither escapes nor line ends.
-    quote = "'" if text.isascii() and text.isprintable() and "'" not in text else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else quote)
-
-
-_Dumper.add_representer(str, _represent_text)

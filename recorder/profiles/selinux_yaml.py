@@ -11,8 +11,7 @@ from recorder.model.errors import InvalidProfile
 from recorder.model.record import Record
 from recorder.profiles.annotations import PREFIX, bounded_text, provenance_annotations
 from recorder.profiles.api_group import GROUP
-from recorder.profiles.profile_object import check_name, parts_of, profile_object, read_yaml
-from recorder.profiles.seccomp_yaml import object_yaml
+from recorder.profiles.profile_object import check_name, object_yaml, parts_of, profile_object, read_yaml
 from recorder.profiles.selinux_rules import SelinuxRules
 
 __all__ = [

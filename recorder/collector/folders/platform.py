@@ -31,10 +31,11 @@ from recorder.model.recording import ProfileKind, Recording, RecordingName, Refu
 from recorder.model.recording_status import RecordingEvent, RecordingStatus
 from recorder.model.result import Application, Edit, Outcome, Placement, PublishedResult, ResultObject
 from recorder.profiles.annotations import PREFIX
+from recorder.profiles.profile_object import object_yaml
 from recorder.profiles.recording_object import API_VERSIONS, KIND
 from recorder.profiles.result_marks import EDITED
 from recorder.profiles.seccomp_oci import to_oci
-from recorder.profiles.seccomp_yaml import from_yaml, object_yaml
+from recorder.profiles.seccomp_yaml import from_yaml
 from recorder.profiles.status_object import said, status_object
 from recorder.profiles.strict_yaml import NotYamlError, load_yaml
 
