@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from recorder.kube.edited import edits_of
-from recorder.kube.ownership import Path, claimants, latest_manager
+from recorder.kube.ownership import claimants, latest_manager
 from recorder.model.result import Edit, ResultObject
 from recorder.profiles.annotations import PREFIX
+from recorder.profiles.result_fields import Path, name_of, path_of, value_at
 from recorder.profiles.result_marks import EDITED
 
 __all__ = [
@@ -27,9 +28,6 @@ __all__ = [
     "conflict_name",
     "fields_of",
     "given_back",
-    "kept_value",
-    "name_of",
-    "paths_of",
     "standing_edits",
 ]
 
@@ -51,11 +49,6 @@ def fields_of(result: ResultObject) -> Fields:
             if key not in (APPLIED, EDITED)
         },
     }
-
-
-def name_of(path: Path) -> str:
-    """As a person reads it: spec.syscalls, metadata.labels[KEY]."""
-    return f"{'.'.join(path[:-1])}[{path[-1]}]" if path[0] == "metadata" else ".".join(path)
 
 
 def _digest(value: Any) -> str:
@@ -102,8 +95,8 @@ def standing_edits(live: Mapping[str, Any], manager: str) -> tuple[Edit, ...]:
     edits = _said(live)
     managed = live["metadata"].get("managedFields") or []
     for name, digest in _applied(live)[0].items():
-        path = _path(name)
-        if path and name not in edits and _digest(kept_value(live, path)) != digest:
+        path = path_of(name)
+        if path and name not in edits and _digest(value_at(live, path)) != digest:
             edits[name] = Edit(name, _who(managed, path, manager))
     return tuple(sorted(edits.values()))
 
@@ -112,19 +105,6 @@ def given_back(live: Mapping[str, Any]) -> list[str]:
     """The names of fields that were somebody's until a person took them out of EDITED, or removed it."""
     said = _said(live)
     return [name for name in _applied(live)[1] if name not in said]
-
-
-def kept_value(live: Mapping[str, Any], path: Path) -> Any:
-    """A field as it is; None if it is not there."""
-    node: Any = live
-    for name in path:
-        node = node.get(name) if isinstance(node, Mapping) else None
-    return node
-
-
-def paths_of(names: Iterable[str]) -> list[Path]:
-    """The paths of names that `name_of` made."""
-    return [path for path in map(_path, names) if path]
 
 
 def bookkeeping(fields: Iterable[str]) -> list[Path]:
@@ -150,13 +130,3 @@ def conflict_name(text: str, fields: Fields) -> str:
 def _who(managed: Sequence[Mapping[str, Any]], path: Path, manager: str) -> str:
     claims = claimants(managed, path, manager)
     return ", ".join(claims) or latest_manager(managed, manager) or "unknown"
-
-
-def _path(name: str) -> Path:
-    if name.startswith("spec."):
-        return ("spec", name.removeprefix("spec."))
-    for where in ("labels", "annotations"):
-        start = f"metadata.{where}["
-        if name.startswith(start) and name.endswith("]"):
-            return ("metadata", where, name[len(start) : -1])
-    return ()

@@ -7,12 +7,11 @@ list, `.` stands for the thing itself (Kubernetes documentation, "Server-Side Ap
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-__all__ = ["Path", "claimants", "latest_manager", "owns", "without_claims"]
+from recorder.profiles.result_fields import Path
 
-Path: TypeAlias = "tuple[str, ...]"
-"""Names on the way to a field: ("metadata", "labels", "app")."""
+__all__ = ["claimants", "latest_manager", "owns", "without_claims"]
 
 
 def _claim(entry: Mapping[str, Any], path: Path) -> bool:

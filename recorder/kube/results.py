@@ -27,16 +27,14 @@ from recorder.kube.fields import (
     conflict_name,
     fields_of,
     given_back,
-    kept_value,
-    name_of,
-    paths_of,
     standing_edits,
 )
-from recorder.kube.ownership import Path, owns, without_claims
+from recorder.kube.ownership import owns, without_claims
 from recorder.kube.resources import PROFILES
 from recorder.model.errors import PlatformUnreachable
 from recorder.model.recording import ProfileKind
 from recorder.model.result import Application, Edit, Outcome, PublishedResult, ResultObject
+from recorder.profiles.result_fields import Path, name_of, path_of, value_at
 from recorder.profiles.result_marks import EDITED, RECORDED_BY
 
 __all__ = ["Results", "is_ours"]
@@ -172,7 +170,7 @@ class Results:
         fields, taken, stay = fields_of(result), given_back(live), _edits(result, live)
         if EDITED not in (live["metadata"].get("annotations") or {}):
             taken, stay = [*taken, *stay], {}
-        paths = [path for path in paths_of(taken) if path in fields]
+        paths = [path for path in map(path_of, taken) if path in fields]
         await self._unclaim(result, live, paths, {APPLIED: None})
         return stay
 
@@ -230,7 +228,7 @@ def _configuration(
         if name_of(path) not in taken:
             fields[path] = value
         elif live and owns(live["metadata"].get("managedFields") or (), path, FIELD_MANAGER):
-            kept = kept_value(live, path)  # leaving it out would remove our items of a list
+            kept = value_at(live, path)  # leaving it out would remove our items of a list
             if kept is not None:
                 fields[path] = kept
     ours = {path: value for path, value in fields.items() if name_of(path) not in taken}

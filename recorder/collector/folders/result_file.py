@@ -17,16 +17,16 @@ from typing import Any, Final
 from recorder.model.recording import ProfileKind
 from recorder.model.result import Edit, PublishedResult, ResultObject
 from recorder.profiles.annotations import PREFIX
+from recorder.profiles.profile_object import object_yaml
+from recorder.profiles.result_fields import Path, name_of, path_of, value_at
 from recorder.profiles.result_marks import EDITED, OWNER, RECORDED_BY
-from recorder.profiles.seccomp_yaml import API_VERSION, object_yaml
+from recorder.profiles.seccomp_yaml import API_VERSION
 from recorder.profiles.strict_yaml import NotYamlError, load_yaml
 
 __all__ = ["APPLIED", "Merged", "ResultFile"]
 
 APPLIED: Final = f"{PREFIX}/applied"
 _OWN: Final = (APPLIED, EDITED)
-
-Path = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class ResultFile:
         """Whether a person changed a field, or gave one back, since it was written last."""
         applied, edited = self._applied(), self._edited()
         return self.ours and any(
-            name not in edited if not digest else _digest(self._get(_path(name))) != digest
+            name not in edited if not digest else _digest(value_at(self.value, path_of(name))) != digest
             for name, digest in applied.items()
         )
 
@@ -101,28 +101,30 @@ class ResultFile:
         theirs: dict[str, str] = {}
         wanted = dict(_fields(result))
         for path, value in wanted.items():
-            name = _name(path)
+            name = name_of(path)
             known = applied.get(name)
             given_back = known == "" and name not in edited
-            if self._get(path) == value or given_back:
+            if value_at(self.value, path) == value or given_back:
                 continue
             if name in edited:
                 theirs[name] = edited[name]
             elif known is None:  # not ours before: whatever stands there is somebody's
-                if self._get(path) is not None:
+                if value_at(self.value, path) is not None:
                     theirs[name] = self.owner
-            elif _digest(self._get(path)) != known:
+            elif _digest(value_at(self.value, path)) != known:
                 theirs[name] = self.owner
         removed = {
             path
             for name, digest in applied.items()
-            if digest and (path := _path(name)) not in wanted and _digest(self._get(path)) == digest
+            if digest
+            and (path := path_of(name)) not in wanted
+            and _digest(value_at(self.value, path)) == digest
         }
         digests = {
-            _name(path): "" if _name(path) in theirs else _digest(value) for path, value in wanted.items()
+            name_of(path): "" if name_of(path) in theirs else _digest(value) for path, value in wanted.items()
         }
         own = {APPLIED: _json(digests), **({EDITED: _json(theirs)} if theirs else {})}
-        kept = {path: self._get(path) for path in wanted if _name(path) in theirs}
+        kept = {path: value_at(self.value, path) for path in wanted if name_of(path) in theirs}
         text = object_yaml(self._object(result, {**wanted, **kept}, removed, own))
         return Merged(text, tuple(sorted(Edit(name, who) for name, who in theirs.items())))
 
@@ -164,15 +166,9 @@ class ResultFile:
         table = _mapping(_mapping(self.value.get("metadata")).get(name))
         return {key: each for key, each in table.items() if isinstance(key, str)}
 
-    def _get(self, path: Path) -> Any:
-        node: Any = self.value
-        for name in path:
-            node = _mapping(node).get(name)
-        return node
-
     def _applied(self) -> dict[str, str]:
         return {
-            name: digest for name, digest in _texts(self._table("annotations").get(APPLIED)) if _path(name)
+            name: digest for name, digest in _texts(self._table("annotations").get(APPLIED)) if path_of(name)
         }
 
     def _edited(self) -> dict[str, str]:
@@ -203,18 +199,6 @@ def _fields(result: ResultObject) -> Iterator[tuple[Path, Any]]:
         yield ("spec", key), value
     for key, label in result.labels.items():
         yield ("metadata", "labels", key), label
-
-
-def _name(path: Path) -> str:
-    return f"spec.{path[1]}" if path[0] == "spec" else f"metadata.labels[{path[2]}]"
-
-
-def _path(name: str) -> Path:
-    if name.startswith("spec."):
-        return ("spec", name.removeprefix("spec."))
-    if name.startswith("metadata.labels[") and name.endswith("]"):
-        return ("metadata", "labels", name.removeprefix("metadata.labels[")[:-1])
-    return ()
 
 
 def _digest(value: object) -> str:
