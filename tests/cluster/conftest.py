@@ -18,8 +18,11 @@ from tests.cluster.api_server import ApiServer, Programs
 from tests.cluster.errors import ClusterError
 from tests.cluster.node.cluster import Cluster
 from tests.cluster.node.images import import_images
+from tests.cluster.scene import OPT_IN, Scene, scene
 from tests.cluster.start import find_cluster_programs, find_programs, open_cache, running, running_node
 from tests.collector.ground import Certificates
+from tests.collector.process import QUICK
+from tests.collector.simulated_agent import SimulatedAgent
 from tests.guest.cache import Cache
 from tests.truth.oci import Layout
 from tests.unit.rpc.certificates import Authority
@@ -192,3 +195,32 @@ def namespace(api_server: ApiServer) -> Iterator[Callable[..., str]]:
 def new_namespace(api_server: ApiServer) -> Iterator[Callable[..., str]]:
     """As `namespace`, for what several tests of a module share."""
     yield from _namespaces(api_server)
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    request: pytest.FixtureRequest,
+    api_server: ApiServer,
+    new_namespace: Callable[..., str],
+    certificates: Certificates,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Scene]:
+    """A collector in the cluster, for a module: with its SETTINGS, if it has some."""
+    settings = getattr(request.module, "SETTINGS", QUICK)
+    folder = tmp_path_factory.mktemp("cluster") / "c"
+    with scene(api_server, new_namespace, certificates, folder, settings) as made:
+        yield made
+
+
+@pytest.fixture
+def place(cluster: Scene) -> str:
+    """A namespace that opted in. Profiles have none: recordings are called after it, or after their test."""
+    return cluster.namespace(OPT_IN)
+
+
+@pytest.fixture
+def agent(cluster: Scene) -> Iterator[SimulatedAgent]:
+    """One of the cluster's, until the end of the test."""
+    made = cluster.agent()
+    yield made
+    cluster.stop(made)

@@ -1,17 +1,15 @@
 """AppArmorProfile recordings on a real API server: they grow, are merged, become final, can be edited."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from recorder.rpc.v1 import agent_pb2
 from tests.accesses_given import WEB, accesses
-from tests.cluster.api_server import ApiServer
 from tests.cluster.client import Object
-from tests.cluster.scene import OPT_IN, Scene, condition, scene, state
-from tests.collector.simulated_agent import SimulatedAgent
+from tests.cluster.scene import Scene, condition, state
 
 KIND = "AppArmorProfile"
 OURS = "recorder.x-k8s.io"
@@ -39,27 +37,6 @@ SPEC = {
         "capability": {"allowedCapabilities": ["net_bind_service"]},
     },
 }
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    api_server: ApiServer, new_namespace: Callable[..., str], certificates, tmp_path_factory
-) -> Iterator[Scene]:
-    with scene(api_server, new_namespace, certificates, tmp_path_factory.mktemp("apparmor") / "c") as made:
-        yield made
-
-
-@pytest.fixture
-def place(cluster: Scene) -> str:
-    """A namespace that opted in. Profiles have none, so each test's recording is called after its own."""
-    return cluster.namespace(OPT_IN)
-
-
-@pytest.fixture
-def agent(cluster: Scene) -> Iterator[SimulatedAgent]:
-    made = cluster.agent()
-    yield made
-    cluster.stop(made)
 
 
 def profile(cluster: Scene, name: str, until: Callable[[Object], object] = bool) -> Object:

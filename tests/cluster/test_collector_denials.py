@@ -1,34 +1,19 @@
 """Profiles that are made of denials, with a real API server: SELinux's, and AppArmor's completed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from recorder.model.denial import DenialKey
 from recorder.rpc.v1 import agent_pb2
-from tests.cluster.api_server import ApiServer
 from tests.cluster.client import Object
 from tests.cluster.kube import recording
-from tests.cluster.scene import OPT_IN, SECONDS, Scene, condition, scene, state
+from tests.cluster.scene import OPT_IN, SECONDS, Scene, condition, state
 from tests.denials_given import counted
 from tests.unit.profiles.test_completion import denial
 from tests.unit.profiles.test_selinux import avc
 
 OURS = "recorder.x-k8s.io"
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    api_server: ApiServer, new_namespace: Callable[..., str], certificates, tmp_path_factory
-) -> Iterator[Scene]:
-    with scene(api_server, new_namespace, certificates, tmp_path_factory.mktemp("denials") / "c") as made:
-        yield made
-
-
-@pytest.fixture
-def place(cluster: Scene) -> str:
-    """A namespace that opted in. Profiles have none, so recordings are called after it."""
-    return cluster.namespace(OPT_IN)
 
 
 def profile(cluster: Scene, kind: str, name: str, until: Callable[[Object], object] = bool) -> Object:

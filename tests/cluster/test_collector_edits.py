@@ -1,23 +1,12 @@
 """A person edits a result: nothing is reverted, the recording says so, and the way back works."""
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
-from tests.cluster.api_server import ApiServer
 from tests.cluster.client import Object
-from tests.cluster.scene import OPT_IN, Scene, condition, names, scene, state
+from tests.cluster.scene import OPT_IN, condition, names, state
 
 EDITED = "recorder.x-k8s.io/edited"
 CONTAINER = "spo.x-k8s.io/container-id"
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    api_server: ApiServer, new_namespace: Callable[..., str], certificates, tmp_path_factory
-) -> Iterator[Scene]:
-    with scene(api_server, new_namespace, certificates, tmp_path_factory.mktemp("edits") / "c") as made:
-        yield made
 
 
 def added(profile: Object) -> Object:

@@ -1,20 +1,11 @@
 """What agents and people may not do, with the API server as the judge; others are unaffected."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from recorder.model.record import Pod
-from tests.cluster.api_server import ApiServer
-from tests.cluster.scene import OPT_IN, Scene, condition, names, scene, state
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    api_server: ApiServer, new_namespace: Callable[..., str], certificates, tmp_path_factory
-) -> Iterator[Scene]:
-    with scene(api_server, new_namespace, certificates, tmp_path_factory.mktemp("hostile") / "c") as made:
-        yield made
+from tests.cluster.scene import OPT_IN, Scene, condition, names, state
 
 
 @pytest.fixture

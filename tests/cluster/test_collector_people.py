@@ -4,25 +4,16 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.access import ServiceAccount
-from tests.cluster.api_server import ApiServer
 from tests.cluster.client import GROUP
-from tests.cluster.scene import OPT_IN, Scene, scene
+from tests.cluster.scene import OPT_IN, Scene
 
 READ = [{"apiGroups": [GROUP], "resources": ["profilerecordings"], "verbs": ["get"]}]
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    api_server: ApiServer, new_namespace: Callable[..., str], certificates, tmp_path_factory
-) -> Iterator[Scene]:
-    with scene(api_server, new_namespace, certificates, tmp_path_factory.mktemp("people") / "c") as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -2,47 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from recorder.model.abi import Abi
 from recorder.model.record import ContainerKind, Outcome
-from tests.cluster.api_server import ApiServer
 from tests.cluster.client import GROUP, Object
-from tests.cluster.scene import OPT_IN, Scene, condition, names, scene, state
+from tests.cluster.scene import OPT_IN, Scene, condition, names, state
 from tests.collector.process import QUICK
-from tests.collector.simulated_agent import SimulatedAgent, calls
+from tests.collector.simulated_agent import calls
 from tests.denials_given import apparmor, counted, selinux
 
 RESULTS = 3
+SETTINGS = (*QUICK, "--results-of-recording", str(RESULTS))
 PARTIAL = "spo.x-k8s.io/partial"
 COVERAGE = "spo.x-k8s.io/syscall-coverage"
 OURS = "recorder.x-k8s.io"
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    api_server: ApiServer, new_namespace: Callable[..., str], certificates, tmp_path_factory
-) -> Iterator[Scene]:
-    """Its recordings may have few results."""
-    folder = tmp_path_factory.mktemp("rules") / "c"
-    settings = (*QUICK, "--results-of-recording", str(RESULTS))
-    with scene(api_server, new_namespace, certificates, folder, settings) as made:
-        yield made
-
-
-@pytest.fixture
-def place(cluster: Scene) -> str:
-    """A namespace that opted in. Profiles have none, so each test's recording is called after its own."""
-    return cluster.namespace(OPT_IN)
-
-
-@pytest.fixture
-def agent(cluster: Scene) -> Iterator[SimulatedAgent]:
-    made = cluster.agent()
-    yield made
-    cluster.stop(made)
 
 
 def is_final(profile: Object) -> bool:
