@@ -264,6 +264,22 @@ def test_what_cannot_be_attached_is_said(told):
     assert (found.attached, found.problem, found.of(CGROUP)) == (False, "not permitted", Denied())
 
 
+def test_what_can_be_attached_later_is_no_problem_any_more(told):
+    """Whoever asks again is not told of a reason that is over."""
+    attach, refusals = told.attach, [BpfLoadError("not now")]
+
+    def refused_once():
+        if refusals:
+            raise refusals.pop()
+        attach()
+
+    told.attach = refused_once
+    found = looking(told)
+    assert (found.attached, found.problem) == (False, "not now")
+    found.look(True)
+    assert (found.attached, found.problem) == (True, "")
+
+
 def observed(namespace: str, *, mkdir: bool, reads: int) -> Observation:
     """A pod's container with a denied call, a denied file and the rest."""
     seen = Sighting(1, 1, b"sh")
