@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import grpc
@@ -45,6 +45,7 @@ from recorder.rpc.roles import Access, Roles
 from recorder.rpc.server import Listening, Server
 from recorder.rpc.tls import TlsFiles, channel_credentials
 from recorder.rpc.v1 import agent_pb2, agent_pb2_grpc, collector_pb2
+from recorder.service.lasting_tasks import LastingTasks
 from recorder.service.web import Client, WebServer, metrics_server, probe_server
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class NodeAgent:
         self._server: Server | None = None
         self._web: list[WebServer] = []
         self._serving = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = LastingTasks()
         self._stale = asyncio.Event()
         self._tracker.on_change.append(self._stale)
         self._saving = asyncio.Lock()
@@ -197,18 +198,18 @@ class NodeAgent:
         """Goes on with what the last agent left, and serves."""
         try:
             await self._restore()
-            self._run(self._index.run(), self._tracker.run(), self._captures.run(), self._save_all())
-            self._run(self._processes.run(), self._reports.run())
-            self._run(self._look())
+            self._tasks.start(self._index.run(), self._tracker.run(), self._captures.run(), self._save_all())
+            self._tasks.start(self._processes.run(), self._reports.run())
+            self._tasks.start(self._look())
             self._web = self._make_web()
             for web in self._web:
                 await web.start()
             self._server = self._make_server()
             await self._server.start()
             if self._enrolment:
-                self._run(self._enrolment.run())
+                self._tasks.start(self._enrolment.run())
             if self._uplink:
-                self._run(self._connect(self._uplink))
+                self._tasks.start(self._connect(self._uplink))
             await self._server.set_serving(True)
         except BaseException:
             await self._stop_tasks()
@@ -227,10 +228,6 @@ class NodeAgent:
         self._denials.close(keep=keep)
         self._accesses.close(keep=keep)  # before the backend: it shares its maps
         self._backend.close()
-
-    def _run(self, *work: Awaitable[None]) -> None:
-        for each in work:
-            self._tasks.append(asyncio.ensure_future(each))
 
     async def _restore(self) -> None:
         state = self._loaded.state
@@ -259,22 +256,16 @@ class NodeAgent:
     @property
     def ready(self) -> bool:
         """Whether it serves, and all that keeps it going runs."""
-        return self._serving and not any(task.done() for task in self._tasks)
+        return self._serving and self._tasks.running
 
     @property
     def failure(self) -> BaseException | None:
         """Why a part of it ended that never should."""
-        for task in self._tasks:
-            if task.done() and not task.cancelled() and task.exception():
-                return task.exception()
-        return None
+        return self._tasks.failure
 
     async def wait(self) -> None:
         """Until a part of it fails. Raises what it raised."""
-        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        failure = self.failure
-        if failure:
-            raise failure
+        await self._tasks.wait()
 
     async def stop(self) -> None:
         """In order, within seconds: to the next agent (keep_armed), or with nothing left."""
@@ -301,11 +292,9 @@ class NodeAgent:
             self._state_file.remove()
 
     async def _stop_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
         for web in self._web:
             await web.stop()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
 
     # --- what the next agent needs
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recorder import __version__
 from recorder.collector.agents.connection import ConnectionBounds
@@ -37,6 +36,7 @@ from recorder.model.errors import (
 from recorder.rpc.peer import dns_name, uri_name
 from recorder.rpc.server import Listening, Server
 from recorder.rpc.tls import TlsFiles
+from recorder.service.lasting_tasks import LastingTasks
 from recorder.service.web import Client, WebServer, metrics_server, probe_server
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Collector:
         self._store: AsyncStore | None = None
         self._servers: list[Server] = []
         self._web: list[WebServer] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = LastingTasks()
         self._serving = False
         self._readers = frozenset(uri_name(each) or dns_name(each) for each in settings.web.metrics_readers)
 
@@ -109,7 +109,9 @@ class Collector:
         self._store = await AsyncStore.open(store.path, bounds, set_aside=store.set_aside_damaged)
         parts = self._parts = _Parts(self.settings, self._store, self._platform, self._authority)
         self._begin_identity(parts.service)
-        self._run(parts.service.run(), parts.publisher.run(), self._platform.run(parts.recordings_changed))
+        self._tasks.start(
+            parts.service.run(), parts.publisher.run(), self._platform.run(parts.recordings_changed)
+        )
         self._web = self._make_web(parts)
         for web in self._web:
             await web.start()
@@ -139,32 +141,22 @@ class Collector:
         )
         self._identity.begin()
         service.certificate_ends = lambda pem: Certificate.parse(pem, "an agent's certificate").ends
-        self._run(self._identity.run())
-
-    def _run(self, *work: Coroutine[Any, Any, None]) -> None:
-        for each in work:
-            self._tasks.append(asyncio.create_task(each))
+        self._tasks.start(self._identity.run())
 
     @property
     def ready(self) -> bool:
         """Whether it is known which recordings there are, and all that keeps it going runs."""
         known = self._parts is not None and self._parts.service.ready.is_set()
-        return self._serving and known and not any(task.done() for task in self._tasks)
+        return self._serving and known and self._tasks.running
 
     @property
     def failure(self) -> BaseException | None:
         """Why a part of it ended that never should."""
-        for task in self._tasks:
-            if task.done() and not task.cancelled() and (error := task.exception()):
-                return _first(error)
-        return None
+        return self._tasks.failure
 
     async def wait(self) -> None:
         """Until a part of it fails. Raises what it raised."""
-        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        failure = self.failure
-        if failure:
-            raise failure
+        await self._tasks.wait()
 
     async def stop(self) -> None:
         """In order, within seconds. What agents have not been told is stored they send to the next one."""
@@ -174,9 +166,7 @@ class Collector:
         await asyncio.gather(*(server.stop(LAST_CALLS) for server in self._servers))
         for web in self._web:
             await web.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         if self._store:
             await self._store.close()
             self._store = None
@@ -365,10 +355,3 @@ def _policy(settings: Settings) -> ResultPolicy:
         lost=results.lost,
         linger=results.linger,
     )
-
-
-def _first(error: BaseException) -> BaseException:
-    """Of a group, which a TaskGroup raises: its first error, which the others came of."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
