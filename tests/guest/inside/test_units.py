@@ -9,6 +9,7 @@ import pytest
 
 from recorder.model.abi import Abi
 from tests.command import Command
+from tests.guest.inside import SECONDS
 from tests.phases.recording import CgroupRecording, recording
 from tests.truth.calls import calls
 from tests.truth.programs import EXEC, EXPECTED, rawsys_calls, word
@@ -30,7 +31,7 @@ SETTINGS = {
 
 
 def systemctl(*words: str) -> None:
-    subprocess.run(["systemctl", "--quiet", *words], check=True, timeout=60)
+    subprocess.run(["systemctl", "--quiet", *words], check=True, timeout=SECONDS)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def run_unit() -> Callable[..., None]:
     def run(*words: str | Path) -> None:
         wait = [] if "--scope" in words else ["--wait"]
         command = ["systemd-run", "--quiet", *wait, *map(str, words)]
-        subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=60)
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=SECONDS)
 
     return run
 
