@@ -78,13 +78,11 @@ def test_units(record, built_programs, scaled):
     UNITS.mkdir(exist_ok=True)
     (UNITS / TEMPLATE).write_text(f"[Service]\nType=oneshot\nExecStart={built_programs['five']}\n")
     try:
-        systemctl("daemon-reload")
         finish = record("recorder-unit@1.service")  # its slice is not there yet
         systemctl("start", "recorder-unit@1.service")
         assert finish().problems(FIVE) == []
     finally:
         (UNITS / TEMPLATE).unlink()
-        systemctl("daemon-reload")
     run_unit("--unit=recorder-running.service", built_programs[FOREVER[0]], FOREVER[1])
     finish = record("recorder-running.service")
     systemctl("kill", f"--signal={signal.SIGKILL.value}", "recorder-running.service")
