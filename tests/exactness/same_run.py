@@ -26,7 +26,7 @@ from tests.truth.calls import Call, Truth
 
 Found = TypeVar("Found")
 
-# For anything that is waited for: in a guest the bcc loader compiles for a minute, beside others for five
+# For anything that is waited for: in a guest the bcc loader compiles for a minute, beside others for ten
 SECONDS = 600.0
 
 JOIN = 'echo 0 >"$0/cgroup.procs" || exit 125; exec "$@"'
