@@ -39,6 +39,12 @@ def add_parser(commands: Commands) -> None:
         metavar="TYPE",
         help="SELinux: the processes' type (default: NAME.process)",
     )
+    parser.add_argument(
+        "--apparmor-dir",
+        default="/etc/apparmor.d",
+        metavar="DIR",
+        help="AppArmor's text: the folder of what it includes in <> (default: /etc/apparmor.d)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -57,11 +63,13 @@ def run(options: argparse.Namespace) -> int:
     record = Record()
     for path in options.records:
         record = record.join(read_record(path))
-    completion, written = _completed(text, record, options.domain)
+    completion, written = _completed(text, record, options.domain, options.apparmor_dir)
     for each in completion.added:
         print(f"+ {each}", file=sys.stderr)
     for each in completion.left_out:
         print(f"recorder: not added: {each}", file=sys.stderr)
+    for each in completion.notes:
+        print(f"recorder: {each}; what it allows may be among what is added", file=sys.stderr)
     if completion.added or output == STDOUT:
         write_output(output, written if completion.added else text)
     what = f"{len(completion.added)} added" if completion.added else "nothing to add"
@@ -69,7 +77,8 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _completed(text: str, record: Record, domain: str) -> tuple[Completion[Any], str]:
+def _completed(text: str, record: Record, domain: str, folder: str) -> tuple[Completion[Any], str]:
+    from recorder.cli.apparmor_folder import ApparmorFolder
     from recorder.profiles import apparmor_yaml, seccomp_yaml, selinux_yaml
     from recorder.profiles.completion import (
         completed_apparmor,
@@ -92,7 +101,7 @@ def _completed(text: str, record: Record, domain: str) -> tuple[Completion[Any],
         raise InvalidProfile(
             f"profiles of kind {kind} are not completed: AppArmorProfile and SelinuxProfile are"
         )
-    lines = completed_text(text, record)
+    lines = completed_text(text, record, ApparmorFolder(Path(folder)))
     return lines, lines.profile
 
 

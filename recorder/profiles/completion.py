@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Final, Generic, TypeVar
 
-from recorder.model.access import File
+from recorder.model.access import File, FileRight
 from recorder.model.accesses import Accesses
 from recorder.model.errors import InvalidProfile, InvalidRecord
 from recorder.model.record import Outcome, Phase, Record
 from recorder.model.syscall import syscall_name
+from recorder.profiles.apparmor_allowance import Allowance, judged
 from recorder.profiles.apparmor_profile import AppArmorProfile, plain_glob, plain_text, shown, unsayable
 from recorder.profiles.apparmor_rules import AppArmorRules, apparmor_rules
+from recorder.profiles.apparmor_source import PolicyFiles, profile_source
 from recorder.profiles.apparmor_text import rule_lines
+from recorder.profiles.base_abstraction import least_allowance
 from recorder.profiles.denied_accesses import denied_accesses
 from recorder.profiles.glob import Glob
 from recorder.profiles.names import spell
@@ -39,13 +43,15 @@ _P = TypeVar("_P")
 class Completion(Generic[_P]):
     """A profile with what it denied. added: what is new, a line each; left_out: sentences.
 
-    coverage: of AppArmorProfiles, in how many records each line of `added` was denied.
+    coverage: of AppArmorProfiles, in how many records each line of `added` was denied. notes: sentences
+    on what may have been added though the profile's includes allow it.
     """
 
     profile: _P
     added: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     coverage: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def completed_apparmor(profile: AppArmorProfile, *records: Record) -> Completion[AppArmorProfile]:
@@ -53,16 +59,18 @@ def completed_apparmor(profile: AppArmorProfile, *records: Record) -> Completion
 
     At most MAX_ADDED patterns for paths, in their order; `left_out` says how many more there are.
     """
-    rules, left_out = _denied(profile.name, *records)
+    lacking = _Lacking(profile.name, *records)
+    lacking.judge(least_allowance())
+    rules, left_out = lacking.rules(), lacking.left_out
     lists = _Lists(profile)
     for rule in rules.paths[:MAX_ADDED]:
         lists.add(rule)
     if len(rules.paths) > MAX_ADDED:
         left_out.add(f"{len(rules.paths) - MAX_ADDED} more paths: {MAX_ADDED} at most are added at a time")
-    left_out |= lists.left_out | unsayable(rules)
+    left_out |= lists.left_out | unsayable(rules) | lists.without(lacking.allowed().paths)
     flags = _flags(rules)
     added = dict(lists.added)
-    parts = [apparmor_rules([_without_files(each, profile.name)], _EXACT) for each in records]
+    parts = [apparmor_rules([_without_files(each)], _EXACT) for each in lacking.accesses]
     for name, needed in flags.items():
         if needed and not getattr(profile, name):
             added[f"allow{name.capitalize()}: true"] = sum(_flags(each)[name] for each in parts)
@@ -84,8 +92,8 @@ def completed_apparmor(profile: AppArmorProfile, *records: Record) -> Completion
     return Completion(changed, tuple(added), tuple(sorted(left_out)), added)
 
 
-def _without_files(record: Record, profile: str) -> Accesses:
-    entries = denied_accesses(record, profile).accesses.entries
+def _without_files(accesses: Accesses) -> Accesses:
+    entries = accesses.entries
     return Accesses({key: seen for key, seen in entries.items() if not isinstance(key.subject, File)})
 
 
@@ -100,10 +108,22 @@ def _flags(rules: AppArmorRules) -> dict[str, bool]:
     }
 
 
-def completed_text(text: str, record: Record) -> Completion[str]:
-    """Return AppArmor text with rules for what its profile denied. InvalidRecord as completed_apparmor."""
+def completed_text(text: str, record: Record, files: PolicyFiles | None = None) -> Completion[str]:
+    """Return AppArmor text with rules for what its profile denied. InvalidRecord as completed_apparmor.
+
+    files: where what it includes is read; None: nowhere, and `notes` has what was not read. It is read
+    if programs without a rule were executed: what they were denied may be in an include.
+    """
     name, end = text_profile(text)
-    rules, left_out = _denied(name, record)
+    lacking = _Lacking(name, record)
+    notes: tuple[str, ...] = ()
+    if lacking.learned:
+        source = profile_source(text, files)
+        lacking.judge(Allowance(name, source))
+        notes = source.problems if lacking.learned else ()
+    rules, left_out = lacking.rules(), lacking.left_out
+    left_out |= {f"{line}: is in the profile already" for line in rule_lines(lacking.allowed())}
+    left_out |= {f"{line}: a deny rule has it, and a denial wins" for line in rule_lines(lacking.refused())}
     there = {line.split("  #")[0].strip() for line in text.splitlines()}
     lines = rule_lines(rules)
     comments = {line for line in lines if line.startswith("#")}
@@ -113,7 +133,7 @@ def completed_text(text: str, record: Record) -> Completion[str]:
         line.removeprefix("# not in here: ") for line in comments if line.startswith("# not in here")
     }
     block = "".join(f"  {line}\n" for line in added)
-    return Completion(text[:end] + block + text[end:], added, tuple(sorted(left_out)))
+    return Completion(text[:end] + block + text[end:], added, tuple(sorted(left_out)), notes=notes)
 
 
 def completed_selinux(
@@ -188,22 +208,61 @@ def text_profile(text: str) -> tuple[str, int]:
     return found[0]["name"].strip('"'), end + 1
 
 
-def _denied(name: str, *records: Record) -> tuple[AppArmorRules, set[str]]:
-    """Each record is one source of a rule."""
-    denied = [denied_accesses(each, name) for each in records]
-    others = sorted({other for each in denied for other in each.others})
-    if not any(each.accesses or each.left_out for each in denied):
-        if others:
+class _Lacking:
+    """What records say that a profile lacks. accesses: one for each record, each a source of a rule.
+
+    learned: whether anything was denied only where a profile of complain mode has no rules.
+    left_out: sentences.
+    """
+
+    def __init__(self, name: str, *records: Record) -> None:
+        denied = [denied_accesses(each, name) for each in records]
+        others = sorted({other for each in denied for other in each.others})
+        if not any(each.accesses or each.learned or each.left_out for each in denied):
+            if others:
+                raise InvalidRecord(
+                    f"the record is of other profiles ({', '.join(others[:5])}): {name} denied nothing"
+                )
             raise InvalidRecord(
-                f"the record is of other profiles ({', '.join(others[:5])}): {name} denied nothing"
+                "the record has no denial by AppArmor: record with --kind denials while the workload runs"
+                f" under {name}"
             )
-        raise InvalidRecord(
-            "the record has no denial by AppArmor: record with --kind denials while the workload runs under"
-            f" {name}"
-        )
-    left_out = {f"denials of profile {each}: this one is {name}" for each in others}
-    rules = apparmor_rules([each.accesses for each in denied], _EXACT)
-    return rules, left_out.union(*(each.left_out for each in denied))
+        self.left_out = {f"denials of profile {each}: this one is {name}" for each in others}
+        self.left_out = self.left_out.union(*(each.left_out for each in denied))
+        self._denied = [each.accesses for each in denied]
+        self._learned = [each.learned for each in denied]
+        self._allowed = self._refused = Accesses()
+
+    @property
+    def learned(self) -> bool:
+        return any(self._learned)
+
+    @property
+    def accesses(self) -> list[Accesses]:
+        return [one.join(other) for one, other in zip(self._denied, self._learned, strict=True)]
+
+    def judge(self, allowance: Allowance) -> None:
+        """Take away what the profile would allow, and deny, to those that had no rules."""
+        parts = [judged(each, allowance) for each in self._learned]
+        self._learned = [each.lacking for each in parts]
+        self._allowed = _joined(each.allowed for each in parts)
+        self._refused = _joined(each.refused for each in parts)
+
+    def rules(self) -> AppArmorRules:
+        """What is to be added."""
+        return apparmor_rules(self.accesses, _EXACT)
+
+    def allowed(self) -> AppArmorRules:
+        """What is not, since the profile has it."""
+        return apparmor_rules([self._allowed], _EXACT)
+
+    def refused(self) -> AppArmorRules:
+        """What is not, since the profile denies it."""
+        return apparmor_rules([self._refused], _EXACT)
+
+
+def _joined(parts: Iterable[Accesses]) -> Accesses:
+    return reduce(Accesses.join, parts, Accesses())
 
 
 _ALLOWS: Final = {
@@ -243,6 +302,12 @@ class _Lists:
         if glob.wild:
             self._wild[name, text] = glob
 
+    def without(self, allowed: Iterable[PathRule]) -> set[str]:
+        """Sentences on what is allowed without these lists, and was added to none."""
+        added = {each.partition(": ")[2] for each in self.added}
+        paths = {plain_text(each.glob) or shown(each.glob) for each in allowed}
+        return {f"{each}: is in the profile already" for each in paths - added}
+
     def sorted(self, name: str) -> tuple[str, ...]:
         return tuple(sorted(self._texts[name]))
 
@@ -274,7 +339,8 @@ class _Lists:
         missing = needed & ~allowed
         if not missing:
             self.left_out.add(f"{text}: is in the profile already")
-        for name in self._new(text, glob, missing, needed | allowed):
+        anyway = _allowed_anyway(rule)
+        for name in self._new(text, glob, missing, needed | allowed, anyway):
             if text not in self._texts[name]:
                 self._put(name, text, glob)
                 self.added[f"{_FIELDS[name]}: {text}"] = rule.sources.bit_count()
@@ -292,16 +358,29 @@ class _Lists:
             if other.overlaps(glob):
                 yield name, each, other
 
-    def _new(self, text: str, glob: Glob, missing: Permission, all_of_it: Permission) -> Iterator[str]:
+    def _new(
+        self, text: str, glob: Glob, missing: Permission, all_of_it: Permission, anyway: Permission
+    ) -> Iterator[str]:
+        """anyway: what is allowed without these lists, and must not be denied by one."""
         if missing & Permission.EXECUTE:
             yield "executables"
         elif missing & Permission.MAP:
             yield "libraries"
         reads, writes = missing & Permission.READ, missing & _ALLOWS["write_only"]
-        shared = any(True for _ in self._over(text, glob))
+        shared = anyway or any(True for _ in self._over(text, glob))
+        all_of_it |= anyway
         if reads and (writes or all_of_it & Permission.LOCK):
             yield "read_write"
         elif writes:
             yield "read_write" if shared or missing & Permission.LOCK else "write_only"
         elif reads and not missing & (Permission.EXECUTE | Permission.MAP):
             yield "read_write" if shared and all_of_it & Permission.WRITE else "read_only"
+
+
+def _allowed_anyway(rule: PathRule) -> Permission:
+    """Whether an installer's base abstraction has some of its names read, or written."""
+    least, found = least_allowance(), NOTHING
+    for right, permission in ((FileRight.READ, Permission.READ), (FileRight.WRITE, Permission.WRITE)):
+        if any(least.allows(File(path), right) for path in rule.paths):
+            found |= permission
+    return found

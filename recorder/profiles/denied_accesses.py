@@ -76,9 +76,13 @@ _TYPES: Final = {name: number for number, name in SOCKET_TYPES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """accesses: what one profile denied; others: profiles that denied more; left_out: sentences."""
+    """accesses: what one profile denied; others: profiles that denied more; left_out: sentences.
+
+    learned: what was denied only since complain mode had put one end into a profile without rules.
+    """
 
     accesses: Accesses
+    learned: Accesses = Accesses()  # noqa: RUF009  (immutable)
     others: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -91,6 +95,7 @@ def profile_of(denial: AppArmorDenial) -> str:
 def denied_accesses(record: Record, profile: str) -> Denied:
     """Return what a profile denied, or would have, as accesses of the workload."""
     entries: dict[AccessKey, Seen] = {}
+    learned: dict[AccessKey, Seen] = {}
     others: set[str] = set()
     left_out: set[str] = set()
     for observation in record.observations:
@@ -107,8 +112,15 @@ def denied_accesses(record: Record, profile: str) -> Denied:
                 continue
             subject, rights = found
             access = AccessKey(Phase.WORKLOAD, subject)
-            entries[access] = entries.get(access, Seen()).join(Seen(rights))
-    return Denied(Accesses(entries), tuple(sorted(others)), tuple(sorted(left_out)))
+            into = learned if _is_learned(denial) else entries
+            into[access] = into.get(access, Seen()).join(Seen(rights))
+    return Denied(Accesses(entries), Accesses(learned), tuple(sorted(others)), tuple(sorted(left_out)))
+
+
+def _is_learned(denial: AppArmorDenial) -> bool:
+    """Both ends of a signal, a trace or a socket are asked: each is denied if the other has no rules."""
+    mark = _LEARNING.encode()
+    return mark in denial.profile.content or mark in denial.peer.content
 
 
 def _access(denial: AppArmorDenial, profile: str) -> tuple[Subject, int] | str:

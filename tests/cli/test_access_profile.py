@@ -10,7 +10,7 @@ from recorder.model.wire import to_json
 from recorder.profiles.apparmor_profile import AppArmorProfile
 from recorder.profiles.apparmor_yaml import to_yaml
 from tests.unit.profiles.accessed import files
-from tests.unit.profiles.test_completion import FIVE
+from tests.unit.profiles.test_completion import FIVE, denial
 from tests.unit.profiles.test_completion import record as denied
 
 
@@ -79,6 +79,25 @@ def test_update_shows_what_it_adds_and_writes_it(recorder_cli, tmp_path):
     again = recorder_cli.run("profile", "update", profile, "--from", path)
     assert b"recorder: nothing to add" in again.stderr
     assert profile.read_bytes() == written
+
+
+def test_update_reads_what_the_profile_includes(recorder_cli, tmp_path):
+    """In the folder that is named; an include that is not there is said, with what that means."""
+    profile, path, etc = tmp_path / "web", tmp_path / "record.json", tmp_path / "etc"
+    text = "profile web {\n  include <more>\n}\n"
+    profile.write_text(text)
+    path.write_text(to_json(denied(denial("open", "file", "read", "/x", profile="web//null-/bin/date"))))
+    etc.mkdir()
+    command = ("profile", "update", profile, "--from", path, "--apparmor-dir", etc)
+    done = recorder_cli.run(*command, "-o", "-")
+    assert done.stdout.decode() == text.replace("}", '  "/x" r,\n}')
+    assert b"recorder: include <more>: there is no such file; what it allows may be among" in done.stderr
+    (etc / "more").write_text("/{x,y} r,\n")
+    done = recorder_cli.run(*command)
+    assert done.returncode == 0, done.stderr
+    assert b'recorder: not added: "/x" r,: is in the profile already' in done.stderr
+    assert b"recorder: nothing to add" in done.stderr
+    assert profile.read_text() == text
 
 
 def test_update_refuses_a_record_of_another_profile(recorder_cli, tmp_path):

@@ -3,9 +3,11 @@
 import dataclasses
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from recorder.cli.apparmor_folder import ApparmorFolder
 from recorder.model.abi import Abi
 from recorder.model.denial import (
     AppArmorDenial,
@@ -149,6 +151,104 @@ def test_what_complain_mode_puts_below_a_profile_is_the_profiles():
     """A program that had no rule ran in web//null-/bin/date."""
     seen = record(denial("open", "file", "read", "/etc/localtime", profile="web//null-/bin/date"))
     assert completed_text("profile web {\n}\n", seen).added == ('"/etc/localtime" r,',)
+
+
+NULL = "web//null-/bin/date"
+ETC = ApparmorFolder(Path("/etc/apparmor.d"))
+WITH_BASE = """include <tunables/global>
+profile web flags=(complain) {
+  include <abstractions/base>
+  /srv/{a,b} r,
+  deny /srv/secret r,
+  capability chown,
+}
+"""
+
+
+def below(operation, object_class, words, name="", **values):
+    return denial(operation, object_class, words, name, profile=NULL, **values)
+
+
+def test_what_a_program_without_rules_was_denied_and_the_profile_allows_is_not_added():
+    """By its includes and its own patterns, right by right; what it lacks, or denies, is told apart."""
+    libc = "/usr/lib/x86_64-linux-gnu/libc.so.6"
+    seen = record(
+        denial("exec", "file", "exec", "/bin/date"),
+        below("open", "file", "read", "/bin/date"),
+        below("open", "file", "read", libc),
+        below("file_mmap", "file", "read mmap", libc),
+        below("open", "file", "write", libc),
+        below("open", "file", "read", "/srv/a"),
+        below("open", "file", "read", "/srv/c"),
+        below("open", "file", "read", "/srv/secret"),
+        below("capable", "capability", "", capability="chown"),
+        below("capable", "capability", "", capability="kill"),
+        below("signal", "signal", "send", peer="web", signal=15),
+        denial("signal", "signal", "receive", peer=NULL, signal=15),
+    )
+    done = completed_text(WITH_BASE, seen, ETC)
+    assert sorted(done.added) == [
+        '"/bin/date" rix,',
+        '"/srv/c" r,',
+        f'"{libc}" w,',
+        "capability kill,",
+    ]
+    assert sorted(done.left_out) == [
+        '"/srv/a" r,: is in the profile already',
+        '"/srv/secret" r,: a deny rule has it, and a denial wins',
+        f'"{libc}" rm,: is in the profile already',
+        "capability chown,: is in the profile already",
+        "signal (send, receive) set=(term) peer=@{profile_name},: is in the profile already",
+    ]
+    assert done.notes == ()
+
+
+def test_what_the_profile_itself_denied_is_added_whatever_its_includes_say():
+    """They were asked, and did not have it: those of this machine may be others."""
+    seen = record(
+        denial("open", "file", "read", "/srv/a"),
+        denial("open", "file", "read", "/lib/x.so"),
+        below("open", "file", "read", "/lib/x.so"),
+    )
+    assert sorted(completed_text(WITH_BASE, seen, ETC).added) == ['"/lib/x.so" r,', '"/srv/a" r,']
+
+
+def test_includes_that_are_not_there_are_named_if_it_matters():
+    """Then what they may allow is added; without such a program nothing is read."""
+    text = WITH_BASE.replace("abstractions/base", "abstractions/none")
+    seen = record(below("open", "file", "read", "/etc/ld.so.cache"))
+    done = completed_text(text, seen, ETC)
+    assert done.added == ('"/etc/ld.so.cache" r,',)
+    assert done.notes == ("include <abstractions/none>: there is no such file",)
+    assert completed_text(text, record(below("open", "file", "read", "/srv/a")), ETC).notes == ()
+    assert completed_text(text, record(*FIVE), ETC).notes == ()
+
+
+def test_an_object_has_the_base_abstraction_of_its_installer():
+    """What each version of it allows is not added, but what is not known of it, or lacks, is."""
+    seen = record(
+        below("open", "file", "read", "/usr/lib/x/libc.so.6"),
+        below("file_mmap", "file", "read mmap", "/usr/lib/x/libc.so.6"),
+        below("open", "file", "read write", "/dev/null"),
+        below("open", "file", "read", "/opt/data"),
+        below("open", "file", "read write", "/lib/state"),
+        denial("open", "file", "write", "/lib/written"),
+        denial("open", "file", "write", "/opt/written"),
+        below("signal", "signal", "send", peer=NULL, signal=15),
+    )
+    done = completed_apparmor(AppArmorProfile("web"), seen)
+    assert done.added == (
+        "readWritePaths: /lib/state",  # a list that denies reading would take it away again
+        "readWritePaths: /lib/written",
+        "readOnlyPaths: /opt/data",
+        "writeOnlyPaths: /opt/written",
+    )
+    assert set(done.left_out) == {
+        "/dev/null: is in the profile already",
+        "/usr/lib/x/libc.so.6: is in the profile already",
+    }
+    own = completed_apparmor(AppArmorProfile("web", read_only=("/opt/*",)), seen)
+    assert own.added == ("readWritePaths: /lib/state", "readWritePaths: /lib/written")
 
 
 def test_a_record_of_another_profile_is_refused():

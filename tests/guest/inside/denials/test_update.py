@@ -1,5 +1,6 @@
 """A profile that complains, completed by `recorder profile update` in one run; needs AppArmor."""
 
+import shutil
 import subprocess
 import uuid
 from pathlib import Path
@@ -24,7 +25,7 @@ read line <{folder}/one
 echo two >{folder}/two
 chown 1 {folder}/two
 mkdir {folder}/three
-echo more >>{folder}/log"""
+{folder}/cat /etc/passwd >/dev/null"""
 
 
 def run(*words: object) -> subprocess.CompletedProcess[bytes]:
@@ -37,13 +38,17 @@ def run(*words: object) -> subprocess.CompletedProcess[bytes]:
 def folder(tmp_path: Path) -> Path:
     made = tmp_path / "work"
     made.mkdir()
-    for name in ("one", "log"):
-        (made / name).write_text("one\n")
+    (made / "one").write_text("one\n")
+    shutil.copy("/bin/cat", made / "cat")
     return made
 
 
 def test_five_rules_that_it_lacks_are_added_and_nothing_more(tmp_path, folder):
-    """What was only told in complain mode is allowed afterwards, enforced; what else is tried is denied."""
+    """What was only told in complain mode is allowed afterwards, enforced; what else is tried is denied.
+
+    One of them is a program, which complain mode puts into a profile without rules: its libraries, which
+    an include allows, and what it reads, which the profile does, are told as well.
+    """
     name = f"update-{uuid.uuid4().hex[:8]}"
     profile, record = tmp_path / "profile", tmp_path / "record"
     profile.write_text(PROFILE.format(name=name))
@@ -62,12 +67,15 @@ def test_five_rules_that_it_lacks_are_added_and_nothing_more(tmp_path, folder):
     assert added == sorted(
         [
             f'"{path}/one" r,',
-            f'"{path}/two" w,',
+            f'"{path}/two" w,',  # the shell's open has O_CREAT, which asks to create
             f'"{path}/three/" w,',
-            f'"{path}/log" w,',  # the shell's open has O_CREAT, which asks to create
+            f'"{path}/cat" rix,',
             "capability chown,",
         ]
     ), done.stderr.decode()
+    said = done.stderr.decode()
+    assert '"/etc/ld.so.cache" r,: is in the profile already' in said
+    assert '"/etc/passwd" r,: is in the profile already' in said
     (folder / "three").rmdir()
     (folder / "two").unlink()
     enforced = profile.read_text().replace("complain,", "", 1)
