@@ -27,8 +27,8 @@ from recorder.model.errors import (
     RecorderError,
 )
 
-# Under emulation bcc takes more than a minute.
-SECONDS = 300.0
+# Under emulation bcc takes a minute of a processor, and a container may get a tenth of one.
+SECONDS = 600.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGBUS)
 _LOG_LINES = 12

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.root
 FIVE = EXPECTED["five"] | EXEC
 OF_A_RUNTIME = calls(Abi.X86_64, "capset", "pivot_root", "mount")
 OWN = calls(Abi.X86_64, "getpgrp", "getsid", "times")
-SECONDS = 60.0
+SECONDS = 240.0
 
 
 class Watched:

@@ -17,10 +17,12 @@ from tests.truth.programs import EXEC, EXPECTED
 
 pytestmark = pytest.mark.root
 
+SECONDS = 60.0
+
 
 def wait_until_it_reads(pid):
     """Until it waits in read (number 0)."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + SECONDS
     while not Path(f"/proc/{pid}/syscall").read_text().startswith("0 "):
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -59,7 +61,7 @@ def test_a_member_that_makes_a_child_in_a_cgroup_below(pair, scratch_cgroup):
     )
     # This interpreter, which has what the tests import.
     with Member(cgroup, sys.executable, "-c", program, below, os.getcwd()) as member:
-        assert member.wait(60) == 0
+        assert member.wait(SECONDS) == 0
     seen = recordings.finish()
     assert seen.workload >= calls(Abi.X86_64, "clone3", "getpgrp")
     assert not seen.setup & calls(Abi.X86_64, "getpgrp")
@@ -76,7 +78,7 @@ def test_what_is_left_of_one_recording_is_not_taken_for_the_next(recording, bcc,
         os.close(go)
         born_in(elsewhere, program=None, body=lambda: os.read(waiting, 1))
         os._exit(0)
-    end = time.monotonic() + 10
+    end = time.monotonic() + SECONDS
     while not bcc._state[0].unresolved:
         assert time.monotonic() < end
         time.sleep(0.01)

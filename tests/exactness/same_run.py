@@ -26,7 +26,8 @@ from tests.truth.calls import Call, Truth
 
 Found = TypeVar("Found")
 
-SECONDS = 240.0  # for anything that is waited for: in a guest, the bcc loader compiles for a minute
+# For anything that is waited for: in a guest the bcc loader compiles for a minute, beside others for ten
+SECONDS = 600.0
 
 JOIN = 'echo 0 >"$0/cgroup.procs" || exit 125; exec "$@"'
 """For `sh -c JOIN CGROUP PROGRAM...`: the shell joins and becomes the program."""

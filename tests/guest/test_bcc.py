@@ -13,7 +13,7 @@ from tests.guest.suites import QUICKLY, SCALE
 from tests.guest.test_smoke import traced
 from tests.guest.vm import Guest
 
-SECONDS = 1200
+SECONDS = 1800
 NAMES = ("five", "int80", "x32call", "forker")
 # Without what needs no other kernel, and compiles again and again.
 BY_ONE_COMPILATION = ("tests/bcc", "--ignore=tests/bcc/test_command.py", "--ignore=tests/bcc/test_pins.py")

@@ -12,7 +12,7 @@ from recorder.model.record import Record
 from tests.command import Command
 from tests.phases.seen import Seen
 
-TIMEOUT = 60.0  # seconds
+TIMEOUT = 240.0  # seconds
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from recorder.model import wire
 from recorder.rpc.v1 import agent_pb2 as pb
 from tests.agent.observed import problems, workload
 from tests.agent.process import agent_process
+from tests.guest.inside import SECONDS
 from tests.truth.programs import EXEC, EXPECTED
 
 UNIT = "recorder-agent-unit.service"
@@ -31,7 +32,7 @@ def begin(agent):
 
 def run_unit(*words):
     command = ["systemd-run", "--quiet", f"--unit={UNIT}", *map(str, words)]
-    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=60)
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=SECONDS)
 
 
 def last(stream):
@@ -56,7 +57,7 @@ def test_a_unit_over_the_agents_death(agent, built_programs):
     agent.wait_for(lambda status: any(each.recorded for each in status.captures))
     agent.kill()
     active = ["systemctl", "--quiet", "is-active", UNIT]
-    while subprocess.run(active, check=False, timeout=60).returncode == 0:
+    while subprocess.run(active, check=False, timeout=SECONDS).returncode == 0:
         time.sleep(0.2)
     observation = last(begin(agent.start()))
     assert workload(observation) >= FIVE

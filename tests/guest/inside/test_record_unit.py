@@ -10,6 +10,7 @@ import pytest
 from recorder.model.abi import Abi
 from recorder.model.wire import from_json
 from tests.command import Command
+from tests.guest.inside import SECONDS
 from tests.phases.seen import Seen
 from tests.truth.calls import calls
 from tests.truth.programs import EXEC, EXPECTED
@@ -40,7 +41,7 @@ def record(recorder_cli: Command, tmp_path: Path) -> Iterator[Callable[[str], Ca
             assert said[-1], said
 
         def finish() -> Seen:
-            _, rest = process.communicate(timeout=120)
+            _, rest = process.communicate(timeout=SECONDS)
             assert process.returncode == 0, rest
             found = from_json(output.read_text())
             assert [each.identity.name for each in found.observations] == [unit]
@@ -56,12 +57,12 @@ def record(recorder_cli: Command, tmp_path: Path) -> Iterator[Callable[[str], Ca
 def run_unit(*words: str | Path) -> None:
     """systemd-run, which returns when the unit has started, or with --wait when it has ended."""
     command = ["systemd-run", "--quiet", *map(str, words)]
-    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=60)
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=SECONDS)
 
 
 def systemctl(*words: str) -> None:
     """To its end."""
-    subprocess.run(["systemctl", "--quiet", *words], check=True, timeout=60)
+    subprocess.run(["systemctl", "--quiet", *words], check=True, timeout=SECONDS)
 
 
 def test_units(record, built_programs, scaled):
@@ -77,13 +78,11 @@ def test_units(record, built_programs, scaled):
     UNITS.mkdir(exist_ok=True)
     (UNITS / TEMPLATE).write_text(f"[Service]\nType=oneshot\nExecStart={built_programs['five']}\n")
     try:
-        systemctl("daemon-reload")
         finish = record("recorder-unit@1.service")  # its slice is not there yet
         systemctl("start", "recorder-unit@1.service")
         assert finish().problems(FIVE) == []
     finally:
         (UNITS / TEMPLATE).unlink()
-        systemctl("daemon-reload")
     run_unit("--unit=recorder-running.service", built_programs[FOREVER[0]], FOREVER[1])
     finish = record("recorder-running.service")
     systemctl("kill", f"--signal={signal.SIGKILL.value}", "recorder-running.service")

@@ -1,5 +1,6 @@
 """Units of systemd in mode exec: the workload is the unit's programs' calls; systemd's own are set-up."""
 
+import itertools
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -9,6 +10,7 @@ import pytest
 
 from recorder.model.abi import Abi
 from tests.command import Command
+from tests.guest.inside import SECONDS
 from tests.phases.recording import CgroupRecording, recording
 from tests.truth.calls import calls
 from tests.truth.programs import EXEC, EXPECTED, rawsys_calls, word
@@ -28,20 +30,26 @@ SETTINGS = {
     "dynamic user": "DynamicUser=yes\nStateDirectory=recorder-unit\n",
 }
 
+_serial = itertools.count(1)
+
 
 def systemctl(*words: str) -> None:
-    subprocess.run(["systemctl", "--quiet", *words], check=True, timeout=60)
+    subprocess.run(["systemctl", "--quiet", *words], check=True, timeout=SECONDS)
 
 
 @pytest.fixture
 def service(cgroup2: Path) -> Iterator[Callable[..., Path]]:
-    """`service(name, lines)` makes a unit that is not started; returns its cgroup, which is there already."""
+    """`service(lines)` makes a unit that is not started; returns its cgroup, which is there already.
+
+    systemd reads a file of a new name when the unit is asked for. daemon-reload runs all generators, too:
+    seconds, and a minute in a guest that has to wait for its turn.
+    """
     made: list[str] = []
 
-    def make(name: str, lines: str) -> Path:
+    def make(lines: str) -> Path:
+        name = f"recorded-{next(_serial)}.service"
         (UNITS / name).write_text(f"[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=oneshot\n{lines}")
         made.append(name)
-        systemctl("daemon-reload")
         cgroup = cgroup2 / "system.slice" / name
         cgroup.mkdir()
         return cgroup
@@ -50,7 +58,6 @@ def service(cgroup2: Path) -> Iterator[Callable[..., Path]]:
     yield make
     for name in made:
         (UNITS / name).unlink()
-    systemctl("daemon-reload")
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ def run_unit() -> Callable[..., None]:
     def run(*words: str | Path) -> None:
         wait = [] if "--scope" in words else ["--wait"]
         command = ["systemd-run", "--quiet", *wait, *map(str, words)]
-        subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=60)
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=SECONDS)
 
     return run
 
@@ -94,7 +101,7 @@ def test_a_service(service, built_programs, record, open_folder, settings):
         (open_folder / name).chmod(0o755)
     before = f"ExecStartPre=/unit/rawsys {' '.join(map(word, BEFORE))}\n"
     lines = f"BindReadOnlyPaths={open_folder}:/unit\n{before}ExecStart=/unit/five\n"
-    cgroup = service("recorded.service", lines + SETTINGS[settings])
+    cgroup = service(lines + SETTINGS[settings])
     with record(cgroup) as recorded:
         systemctl("start", cgroup.name)
         seen = recorded.wait()
@@ -130,7 +137,7 @@ def test_a_service_that_stays(service, built_programs, record):
     lines = (
         f"Type=simple\nExecStart={built_programs['signals']} 100000000\nExecReload={built_programs['five']}\n"
     )
-    cgroup = service("staying.service", lines)
+    cgroup = service(lines)
     with record(cgroup) as recorded:
         systemctl("start", cgroup.name)
         systemctl("reload", cgroup.name)
