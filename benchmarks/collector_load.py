@@ -263,6 +263,8 @@ def measure(count: int, certificates: Path, options: argparse.Namespace) -> Figu
         _until(lambda: collector.metrics().get("ready"))
         figures.base_rss = process.rss
         _first(figures, collector, agents, process)
+        if not options.seconds:
+            return figures
         agents.change(options.change * figures.containers)
         time.sleep(WARM)
         _changing(figures, collector, agents, process, options.seconds)
@@ -412,7 +414,9 @@ def main() -> int:
     """Measure, print a table, and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--agents", type=int, nargs="+", default=[500, 1000, 2000, 4000], metavar="N")
-    parser.add_argument("--seconds", type=float, default=60, metavar="S", help="of changes (60)")
+    parser.add_argument(
+        "--seconds", type=float, default=60, metavar="S", help="of changes (60); 0: until all is stored"
+    )
     parser.add_argument("--change", type=float, default=0.01, help="part of all containers a second (0.01)")
     parser.add_argument("--workloads", type=int, default=100, help="recordings (100)")
     parser.add_argument(

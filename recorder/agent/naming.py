@@ -25,7 +25,7 @@ AGAIN = (0.25, 10.0)
 """Seconds, from and to, between two questions for a slot."""
 
 
-class Slots(Protocol):
+class Holder(Protocol):
     """Who has the slots."""
 
     def holds(self, tracked: Tracked) -> bool:
@@ -52,7 +52,7 @@ class _Question:
 class Naming:
     """Asks for each slot until it is known whose it is. For an event loop; `close` at its end."""
 
-    def __init__(self, index: ContainerIndex, slots: Slots) -> None:
+    def __init__(self, index: ContainerIndex, slots: Holder) -> None:
         self._index = index
         self._slots = slots
         self._next: deque[_Question] = deque()
@@ -60,7 +60,7 @@ class Naming:
         self._workers: set[asyncio.Task[None]] = set()
 
     def ask(self, tracked: Tracked) -> None:
-        """`Slots.named` is called in a later turn of the loop, once; never for a slot that was given back."""
+        """`Holder.named` is called in a later turn of the loop, once; never for one that was given back."""
         self._put(_Question(tracked, time.monotonic(), AGAIN[0]))
 
     def ended(self, tracked: Tracked) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from recorder.agent.access_parts import fitting, parts
@@ -142,7 +142,7 @@ class Reports:
 
     # --- containers that are not recorded
 
-    def look(self, failed: dict[str, str]) -> None:
+    def look(self, failed: Mapping[str, str]) -> None:
         """Which containers the plan wants and cannot have: `failed`, and those that nobody can record."""
         refused = {}
         for each in self._index.containers().values():

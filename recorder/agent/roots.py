@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from recorder.agent.askers import Askers
+from recorder.agent.denials import Denials
 from recorder.containers.root import MAX_PREFIX, WatchRoot, watch_roots
 from recorder.kernel.backend import Backend, WatchRule
 from recorder.kernel.layout import SlotMode
@@ -26,8 +29,8 @@ TO_COME = (
 )
 """Directories that a runtime makes with its first container: their children, or pods' children, count.
 
-A kubelet makes its QoS classes' directories below kubepods long before their first pod: `refresh`
-corrects what the level alone would make of them.
+A kubelet makes its QoS classes' directories below kubepods long before their first pod: what is read of the
+tree corrects what the level alone would make of them.
 """
 
 
@@ -40,12 +43,18 @@ def rules_of(roots: Iterable[WatchRoot]) -> dict[str, list[WatchRule]]:
 
 
 class Roots:
-    """The watched cgroups of a backend. Blocking: `refresh` reads the whole tree of cgroups."""
+    """The watched cgroups of the kernel sides, of calls and of denials; for an event loop."""
 
-    def __init__(self, backend: Backend, mount: Path) -> None:
+    def __init__(self, backend: Backend, denials: Denials, mount: Path, askers: Askers) -> None:
         self._backend = backend
+        self._denials = denials
         self._mount = mount
+        self._askers = askers
         self._watched: dict[int, tuple[WatchRule, ...]] = {}
+        self._lock = asyncio.Lock()
+        self._next: asyncio.Future[None] | None = None
+        self.stale = True
+        """Whether the tree may have others than when it was last read."""
         self.refused = 0
 
     @property
@@ -59,8 +68,25 @@ class Roots:
         root = self._mount.stat().st_ino
         return [identity for identity in self._watched if identity != root]
 
-    def refresh(self, units: Iterable[str] = ()) -> None:
-        """Watches what is to be watched now, `units` of system.slice by name among it; again and again."""
+    async def arm(self) -> None:
+        """What is to be watched now is, if an asker wants containers that are to come."""
+        # It reads the whole tree: who comes while that is under way has the next, with all others that came.
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._arm())
+        await asyncio.shield(self._next)
+
+    async def _arm(self) -> None:
+        async with self._lock:
+            self._next = None
+            if self._askers.open:
+                # the table of watched cgroups is the kernel's; this only reads directories
+                self.stale = False
+                await asyncio.to_thread(self._refresh, self._askers.units)
+                self._denials.roots(self.containers)
+                self.disarm_if_idle()  # who asked may be gone by now
+
+    def _refresh(self, units: Iterable[str]) -> None:
+        """Again and again; blocks. units: of system.slice, by name."""
         names = [WatchRoot("/system.slice", prefix=unit[:MAX_PREFIX], mode="exec") for unit in sorted(units)]
         rules = rules_of((*TO_COME, *names, *watch_roots(self._mount)))
         wanted: dict[int, tuple[WatchRule, ...]] = {}
@@ -79,6 +105,11 @@ class Roots:
                 continue
             self._watched[identity] = each
         self._watched = {identity: each for identity, each in self._watched.items() if identity in wanted}
+
+    def disarm_if_idle(self) -> None:
+        """Nothing is watched any more, if nobody wants containers that are to come."""
+        if not self._askers.open:
+            self.disarm()
 
     def disarm(self) -> None:
         """Nothing is watched any more, pods' cgroups that came by themselves included."""

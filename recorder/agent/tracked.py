@@ -155,6 +155,12 @@ class Tracked:
         self.revision += 1
         self.observation = None
 
+    def news(self) -> None:
+        """There is something new of it: who asked is told."""
+        self.changed()
+        for asker in self.askers:
+            asker.touched(self)
+
     def source(self, node: str, boot: str) -> Source | None:
         """What its observations are of; None before its first reading."""
         if self.reading is None:

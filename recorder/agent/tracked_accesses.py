@@ -101,7 +101,7 @@ class TrackedAccesses:
         """Somebody asks for them from now on. epoch: when its recording began, CLOCK_BOOTTIME."""
         tracked.accesses, tracked.access_log = True, self._reader.log()
         tracked.accesses_late = not self._looking or epoch < self.since_ns or tracked.access_unwatched
-        tracked.changed()
+        tracked.news()
 
     def so_far(self, tracked: Tracked) -> Used | None:
         """What was lost of it so far; None: nobody asks for them."""

@@ -44,7 +44,7 @@ class Pace:
     first_backoff: float = 0.5
     last_backoff: float = 60.0
     connect: float = 20.0  # to be connected
-    acknowledge: float = 60.0  # for the oldest report under way
+    acknowledge: float = 60.0  # for the oldest report under way, since it is that
     plan: float = 30.0  # for the core to take a plan
     keepalive: float = 20.0
     keepalive_timeout: float = 10.0
@@ -240,6 +240,7 @@ class _Stream:
         self._call = call
         self._sequence = 0
         self._sent: dict[int, _Sent] = {}
+        self._turn = 0.0  # when the oldest of them became that
         self._room = asyncio.Semaphore(self._pace.window)
 
     async def run(self) -> None:
@@ -272,8 +273,11 @@ class _Stream:
         sequence = acknowledgement.sequence
         if not 0 < sequence <= self._sequence:
             raise _StreamFailed(f"acknowledges report {sequence}, and {self._sequence} were sent")
+        oldest = next(iter(self._sent), None)
         sent = self._sent.pop(sequence, None)
         if sent:  # else said twice
+            if sequence == oldest:
+                self._turn = self._uplink._clock()
             if acknowledgement.refused:
                 self._uplink._refused(sent.name, acknowledgement.refused)
                 self._outbox.refused(sent.key)
@@ -296,16 +300,20 @@ class _Stream:
             await self._room.acquire()
             part = await self._outbox.next()
             self._sequence += 1
-            now = asyncio.get_running_loop().time()
-            self._sent[self._sequence] = _Sent(part.key, _name(part.observation.identity), now)
+            name = _name(part.observation.identity)
+            self._sent[self._sequence] = _Sent(part.key, name, self._uplink._clock())
             await self._call.write(pb.AgentMessage(report=_report(self._sequence, part)))
 
     async def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        limit = self._pace.acknowledge
+        """The oldest report has its time from when it became the oldest, not from when it was sent.
+
+        While thousands of agents report at once a window may take minutes, a report after the other. Who
+        gave up then would have to be connected anew and send it all again, and all would wait longer.
+        """
+        limit, clock = self._pace.acknowledge, self._uplink._clock
         while True:
             oldest = next(iter(self._sent.values()), None)
-            left = oldest.time + limit - loop.time() if oldest else limit
+            left = max(oldest.time, self._turn) + limit - clock() if oldest else limit
             if left <= 0:
                 raise _StreamFailed(f"a report was not acknowledged within {limit:g} s")
             await asyncio.sleep(left)

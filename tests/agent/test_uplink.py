@@ -334,6 +334,38 @@ def test_a_collector_that_never_acknowledges_is_left_and_tried_again(server):
     with_uplink(server.address, work, replace(QUICK, acknowledge=0.1))
 
 
+def test_a_collector_that_is_slow_with_many_reports_is_not_left(server):
+    """The oldest has its time from when it became that; it is not given up for one that came later."""
+    server.behaviour = Behaviour(acknowledges=False)
+    now = 0.0
+
+    async def work(ground):
+        nonlocal now
+
+        async def acknowledged(sequence: int) -> None:
+            left = ground.outbox.unacknowledged() - 1
+            server.say(pb.CollectorMessage(acknowledgement=pb.Acknowledgement(sequence=sequence)))
+            await ground.until(lambda: ground.outbox.unacknowledged() == left)
+
+        for cgroup in range(4):
+            ground.outbox.put(state(cgroup, 1))
+        await ground.until(lambda: len(server.reports) == 4)
+        for sequence in (1, 2):
+            now += 0.04
+            await acknowledged(sequence)
+        await asyncio.sleep(0.2)  # many looks
+        assert server.streams == 1
+        now += 0.04  # since the third is the oldest
+        await acknowledged(4)
+        await asyncio.sleep(0.2)
+        assert server.streams == 1
+        now += 0.02
+        await ground.until(lambda: server.streams == 2)
+        assert "not acknowledged within 0.05 s" in ground.uplink.status().problem
+
+    with_uplink(server.address, work, replace(QUICK, acknowledge=0.05), clock=lambda: now)
+
+
 def test_plans_are_delivered_and_delivered_again(server):
     """At the beginning, when they change, and after a reconnect unless hello says that it is known."""
 
