@@ -52,6 +52,7 @@ _LETTERS: Final = {
     "m": Permission.MAP,
     "x": Permission.EXECUTE,
 }
+_CHANGING: Final = frozenset("pPcCuU")
 _ALL_FILES: Final = "/{**,}"
 _SOCKET: Final = {
     "create": SocketRight.CREATE,
@@ -102,12 +103,30 @@ class _Ends:
         return not self.peer or (not peer.inside and peer.label == self.peer.encode())
 
 
+class _Paths:
+    """Patterns with what they have, by the bytes before the first wildcard."""
+
+    def __init__(self) -> None:
+        self._by_prefix: dict[bytes, list[tuple[Glob, Permission]]] = {}
+
+    def add(self, glob: Glob, permissions: Permission) -> None:
+        self._by_prefix.setdefault(glob.prefix, []).append((glob, permissions))
+
+    def of(self, path: bytes) -> Permission:
+        found = NOTHING
+        for length in range(len(path) + 1):
+            for glob, permissions in self._by_prefix.get(path[:length], ()):
+                if united(found, permissions) != found and glob.matches(path):
+                    found = united(found, permissions)
+        return found
+
+
 @dataclass(slots=True)
 class _Rules:
-    """Those that allow, or those that deny."""
+    """Those that allow, or those that deny. changes: what is executed with a change of profile."""
 
-    # by the bytes before the first wildcard
-    files: dict[bytes, list[tuple[Glob, Permission]]] = field(default_factory=dict)
+    files: _Paths = field(default_factory=_Paths)
+    changes: _Paths = field(default_factory=_Paths)
     capabilities: set[str] = field(default_factory=set)
     networks: set[tuple[str, str]] = field(default_factory=set)  # empty: any
     unix: list[_Ends] = field(default_factory=list)
@@ -119,10 +138,7 @@ class _Rules:
         found = 0
         match subject:
             case File():
-                path = subject.path
-                if subject.kind == FileKind.FOLDER and not path.endswith(b"/"):
-                    path += b"/"
-                there = self._permissions(path)
+                there = self.files.of(_name(subject))
                 for right in _FILE_RIGHTS:
                     needed = permissions_of(right)
                     # a link is of two names, of which a rule for one does not tell
@@ -144,17 +160,14 @@ class _Rules:
                 found = _ends(self.ptraces, rights, "", subject.peer)
         return found
 
-    def _permissions(self, path: bytes) -> Permission:
-        found = NOTHING
-        for length in range(len(path) + 1):
-            for glob, permissions in self.files.get(path[:length], ()):
-                if united(found, permissions) != found and glob.matches(path):
-                    found = united(found, permissions)
-        return found
-
     def _network(self, family: str, kind: str) -> bool:
         asked = {("", ""), (family, ""), ("", kind), (family, kind)}
         return bool(family and kind and asked & self.networks)
+
+
+def _name(file: File) -> bytes:
+    folder = file.kind == FileKind.FOLDER and not file.path.endswith(b"/")
+    return file.path + b"/" * folder
 
 
 def _ends(rules: Iterable[_Ends], rights: int, what: int | str, peer: Peer) -> int:
@@ -186,6 +199,10 @@ class Allowance:
     def denies(self, subject: Subject, rights: int) -> int:
         """Return the rights that a rule denies for certain, whatever others allow."""
         return self._denied.of(subject, rights)
+
+    def changes(self, file: File) -> bool:
+        """Return whether a rule has the file executed under another profile, or under none."""
+        return bool(self._allowed.changes.of(_name(file)))
 
     def _add(self, rule: tuple[str, ...]) -> None:
         rules = self._allowed
@@ -222,7 +239,9 @@ class Allowance:
         if self._globs < 0:
             raise _NotJudgedError
         for glob in globs:
-            rules.files.setdefault(glob.prefix, []).append((glob, united(permissions, NOTHING)))
+            rules.files.add(glob, united(permissions, NOTHING))
+            if set(letters) & _CHANGING:
+                rules.changes.add(glob, Permission.EXECUTE)
 
     def _capability(self, rules: _Rules, rule: tuple[str, ...]) -> None:
         rules.capabilities.update(rule or ("",))

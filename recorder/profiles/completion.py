@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Final, Generic, TypeVar
 
 from recorder.model.access import File, FileRight
@@ -13,25 +12,22 @@ from recorder.model.accesses import Accesses
 from recorder.model.errors import InvalidProfile, InvalidRecord
 from recorder.model.record import Outcome, Phase, Record
 from recorder.model.syscall import syscall_name
-from recorder.profiles.apparmor_allowance import Allowance, judged
+from recorder.profiles.apparmor_allowance import Allowance
 from recorder.profiles.apparmor_profile import AppArmorProfile, plain_glob, plain_text, shown, unsayable
 from recorder.profiles.apparmor_rules import AppArmorRules, apparmor_rules
 from recorder.profiles.apparmor_source import PolicyFiles, profile_source
 from recorder.profiles.apparmor_text import rule_lines
 from recorder.profiles.base_abstraction import least_allowance
-from recorder.profiles.denied_accesses import denied_accesses
 from recorder.profiles.glob import Glob
+from recorder.profiles.lacking import EXACT, Lacking
 from recorder.profiles.names import spell
-from recorder.profiles.path_tree import NOTHING, PathRule, Permission, Thresholds
+from recorder.profiles.path_tree import NOTHING, PathRule, Permission
 from recorder.profiles.seccomp_profile import ALLOW, Rule, SeccompProfile
 from recorder.profiles.selinux_rules import selinux_rules
 from recorder.profiles.selinux_yaml import SelinuxProfile, needs_a_human
 
 __all__ = ["Completion", "completed_apparmor", "completed_seccomp", "completed_selinux", "completed_text"]
 __all__ += ["MAX_ADDED", "text_profile"]
-
-# Patterns for what is never the same twice, and no others: nothing is added that was not denied.
-_EXACT: Final = Thresholds({b"/": 0})
 
 MAX_ADDED: Final = 2_000
 """Patterns for paths that are added to an object at a time."""
@@ -59,7 +55,7 @@ def completed_apparmor(profile: AppArmorProfile, *records: Record) -> Completion
 
     At most MAX_ADDED patterns for paths, in their order; `left_out` says how many more there are.
     """
-    lacking = _Lacking(profile.name, *records)
+    lacking = Lacking(profile.name, *records)
     lacking.judge(least_allowance())
     rules, left_out = lacking.rules(), lacking.left_out
     lists = _Lists(profile)
@@ -70,7 +66,7 @@ def completed_apparmor(profile: AppArmorProfile, *records: Record) -> Completion
     left_out |= lists.left_out | unsayable(rules) | lists.without(lacking.allowed().paths)
     flags = _flags(rules)
     added = dict(lists.added)
-    parts = [apparmor_rules([_without_files(each)], _EXACT) for each in lacking.accesses]
+    parts = [apparmor_rules([_without_files(each)], EXACT) for each in lacking.accesses]
     for name, needed in flags.items():
         if needed and not getattr(profile, name):
             added[f"allow{name.capitalize()}: true"] = sum(_flags(each)[name] for each in parts)
@@ -112,23 +108,24 @@ def completed_text(text: str, record: Record, files: PolicyFiles | None = None) 
     """Return AppArmor text with rules for what its profile denied. InvalidRecord as completed_apparmor.
 
     files: where what it includes is read; None: nowhere, and `notes` has what was not read. It is read
-    if programs without a rule were executed: what they were denied may be in an include.
+    if programs were executed for which there was no rule, or no profile: what they were denied may be in
+    an include.
     """
     name, end = text_profile(text)
-    lacking = _Lacking(name, record)
+    lacking = Lacking(name, record)
     notes: tuple[str, ...] = ()
-    if lacking.learned:
+    if lacking.learned or lacking.executed:
         source = profile_source(text, files)
         lacking.judge(Allowance(name, source))
         notes = source.problems if lacking.learned else ()
     rules, left_out = lacking.rules(), lacking.left_out
-    left_out |= {f"{line}: is in the profile already" for line in rule_lines(lacking.allowed())}
     left_out |= {f"{line}: a deny rule has it, and a denial wins" for line in rule_lines(lacking.refused())}
     there = {line.split("  #")[0].strip() for line in text.splitlines()}
     lines = rule_lines(rules)
     comments = {line for line in lines if line.startswith("#")}
     added = tuple(line for line in lines if line not in there and line not in comments)
-    left_out |= {f"{line}: is in the profile already" for line in lines if line in there}
+    already = {line for line in lines if line in there} | {*rule_lines(lacking.allowed())} - {*added}
+    left_out |= {f"{line}: is in the profile already" for line in already}
     left_out |= {
         line.removeprefix("# not in here: ") for line in comments if line.startswith("# not in here")
     }
@@ -206,63 +203,6 @@ def text_profile(text: str) -> tuple[str, int]:
             " a brace at the end, and a closing brace on a line of its own"
         )
     return found[0]["name"].strip('"'), end + 1
-
-
-class _Lacking:
-    """What records say that a profile lacks. accesses: one for each record, each a source of a rule.
-
-    learned: whether anything was denied only where a profile of complain mode has no rules.
-    left_out: sentences.
-    """
-
-    def __init__(self, name: str, *records: Record) -> None:
-        denied = [denied_accesses(each, name) for each in records]
-        others = sorted({other for each in denied for other in each.others})
-        if not any(each.accesses or each.learned or each.left_out for each in denied):
-            if others:
-                raise InvalidRecord(
-                    f"the record is of other profiles ({', '.join(others[:5])}): {name} denied nothing"
-                )
-            raise InvalidRecord(
-                "the record has no denial by AppArmor: record with --kind denials while the workload runs"
-                f" under {name}"
-            )
-        self.left_out = {f"denials of profile {each}: this one is {name}" for each in others}
-        self.left_out = self.left_out.union(*(each.left_out for each in denied))
-        self._denied = [each.accesses for each in denied]
-        self._learned = [each.learned for each in denied]
-        self._allowed = self._refused = Accesses()
-
-    @property
-    def learned(self) -> bool:
-        return any(self._learned)
-
-    @property
-    def accesses(self) -> list[Accesses]:
-        return [one.join(other) for one, other in zip(self._denied, self._learned, strict=True)]
-
-    def judge(self, allowance: Allowance) -> None:
-        """Take away what the profile would allow, and deny, to those that had no rules."""
-        parts = [judged(each, allowance) for each in self._learned]
-        self._learned = [each.lacking for each in parts]
-        self._allowed = _joined(each.allowed for each in parts)
-        self._refused = _joined(each.refused for each in parts)
-
-    def rules(self) -> AppArmorRules:
-        """What is to be added."""
-        return apparmor_rules(self.accesses, _EXACT)
-
-    def allowed(self) -> AppArmorRules:
-        """What is not, since the profile has it."""
-        return apparmor_rules([self._allowed], _EXACT)
-
-    def refused(self) -> AppArmorRules:
-        """What is not, since the profile denies it."""
-        return apparmor_rules([self._refused], _EXACT)
-
-
-def _joined(parts: Iterable[Accesses]) -> Accesses:
-    return reduce(Accesses.join, parts, Accesses())
 
 
 _ALLOWS: Final = {

@@ -33,6 +33,7 @@ from recorder.profiles.completion import (
 )
 from recorder.profiles.seccomp_profile import ALLOW, ERRNO, Rule, SeccompProfile
 from recorder.profiles.selinux_yaml import SelinuxProfile
+from tests.truth.compiled_policy import NotCompiledError, compiled
 from tests.unit.profiles.accessed import files
 from tests.unit.profiles.test_selinux import avc
 from tests.unit.profiles.test_selinux import record as selinux_record
@@ -210,7 +211,25 @@ def test_what_the_profile_itself_denied_is_added_whatever_its_includes_say():
         denial("open", "file", "read", "/lib/x.so"),
         below("open", "file", "read", "/lib/x.so"),
     )
-    assert sorted(completed_text(WITH_BASE, seen, ETC).added) == ['"/lib/x.so" r,', '"/srv/a" r,']
+    done = completed_text(WITH_BASE, seen, ETC)
+    assert (sorted(done.added), done.left_out) == (['"/lib/x.so" r,', '"/srv/a" r,'], ())
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes"), [("px", 1), ("Cx -> other", 1), ("pix", 1), ("ix", 0), ("rux", 1)]
+)
+def test_a_program_that_a_rule_has_run_under_another_profile_gets_no_second_rule(rule, changes):
+    """It is denied if that profile is not loaded; apparmor_parser takes no two ways of executing one file."""
+    before = f"profile web {{\n  /bin/date {rule},\n}}\n"
+    seen = record(denial("exec", "file", "exec", "/bin/date"), denial("open", "file", "read", "/bin/x"))
+    done = completed_text(before, seen)
+    assert done.added == (('"/bin/x" r,',) if changes else ('"/bin/date" ix,', '"/bin/x" r,'))
+    said = "/bin/date: a rule has it executed under another profile, which was not loaded"
+    assert done.left_out == ((said,) if changes else ())
+    assert compiled(done.profile)
+    if changes:
+        with pytest.raises(NotCompiledError, match="conflicting x modifiers"):
+            compiled(before.replace("}\n", '  "/bin/date" ix,\n}\n'))
 
 
 def test_includes_that_are_not_there_are_named_if_it_matters():
