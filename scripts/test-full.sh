@@ -4,7 +4,7 @@
 #   scripts/test-full.sh [test] [guest] [cluster]     which tiers; without one, all of them
 #
 # The report has a paragraph for each tier; one that is not run keeps that of its last run. In guests counts are a
-# tenth of those elsewhere: what is emulated is some twenty times slower.
+# tenth of those elsewhere, but for those that are what a test is about: what is emulated is some twenty times slower.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 

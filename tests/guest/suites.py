@@ -17,15 +17,16 @@ from tests.guest.spec import Spec
 from tests.guest.start import start
 from tests.guest.vm import Guest, Result
 
+# Counts are a tenth of the run's: what is emulated is some twenty times slower
+SCALE = float(os.environ.get("TEST_SCALE") or 0.1)
+MORE = max(1.0, 10 * SCALE)
+SECONDS = 2400.0 * MORE  # for one suite, on a machine that does other things too
 # Without other plugins: pytest would rewrite each module of hypothesis in each guest. A guest may get a fifth
 # of a processor for a while: what takes a second elsewhere takes a minute then.
 QUICKLY = (
     *("PYTEST_DISABLE_PLUGIN_AUTOLOAD=1", "python3", "-m", "pytest"),
-    *("-p", "pytest_timeout", "--timeout=900", "-p", "no:cacheprovider"),
+    *("-p", "pytest_timeout", f"--timeout={900 * MORE:g}", "-p", "no:cacheprovider"),
 )
-# Counts are a tenth of the run's: what is emulated is some twenty times slower
-SCALE = float(os.environ.get("TEST_SCALE") or 0.1)
-SECONDS = 2400.0 * max(1.0, 10 * SCALE)  # for one suite, on a machine that does other things too
 PYTEST = (
     *("env", f"TEST_SCALE={SCALE / 10:g}", "RECORDER_REQUIRE_ALL=1", *QUICKLY),
     *("-q", "--tb=short", "--durations=10"),

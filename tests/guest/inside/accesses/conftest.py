@@ -22,12 +22,20 @@ def recorder() -> Iterator[Watched]:
 
 @pytest.fixture(scope="session")
 def small() -> Iterator[Watched]:
-    """One that is full soon: FEW. Its memory is what is computed, by the kernel's own count of each map."""
+    """One that is full soon: FEW. Its memory is what is computed, by the kernel's own count of each map.
+
+    After all tests, too, whatever they flooded it with.
+    """
     before = set(memlock(os.getpid()))
     with watched(FEW) as made:
-        charged = sum(size for number, size in memlock(os.getpid()).items() if number not in before)
+        maps = set(memlock(os.getpid())) - before
+
+        def charged() -> int:
+            return sum(size for number, size in memlock(os.getpid()).items() if number in maps)
+
         processors = len(os.sched_getaffinity(0))
         computed = sum(FEW.kernel_bytes(BOUNDS.slots + 1, processors).values())
         computed += sum(Bounds(slots=BOUNDS.slots).kernel_bytes().values())
-        assert 0.5 * computed <= charged <= 1.02 * computed
+        assert 0.5 * computed <= charged() <= 1.02 * computed
         yield made
+        assert charged() <= 1.02 * computed

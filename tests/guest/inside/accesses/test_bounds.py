@@ -1,5 +1,7 @@
 """Memory is bounded, what had no place is counted, and what has one makes a profile; needs AppArmor."""
 
+import os
+import shutil
 import uuid
 
 from recorder.kernel.accesses import AccessLosses
@@ -26,14 +28,15 @@ def test_more_files_than_a_target_may_have(tmp_path, small, scaled):
 
     By the rules that generalise what fits all of them may be made, and no file beside their folder.
     """
-    number = scaled(100_000, 1_500)
+    number = scaled(1_000_000, 1_500)  # in a guest 10,000 are a hundredth
+    seconds = 240 + number / 50
     folders = many, few = [tmp_path / name for name in ("many", "few")]
     for folder in folders:
         folder.mkdir()
     with small.recording() as (greedy, first), small.recording() as (modest, second):
         refused_before = small.watch.use()["accesses"][1]
         for cgroup, text in ((greedy, MAKE.format(number, many)), (modest, MAKE.format(5, few))):
-            ended = shell(cgroup, text)
+            ended = shell(cgroup, text, seconds=seconds)
             assert ended.returncode == 0, ended.stderr
         found = [small.watch.read(target, final=True) for target in (first, second)]
         use = small.watch.use()
@@ -50,9 +53,12 @@ def test_more_files_than_a_target_may_have(tmp_path, small, scaled):
     assert use["accesses"][1] == refused_before + losses[0].refused
     profile = f"bounds-{uuid.uuid4().hex[:8]}"
     text = to_text(apparmor_rules([seen[0]], THRESHOLDS), profile)
+    shutil.rmtree(many)
+    many.mkdir()
     with confined(profile, text) as enter, new_cgroup() as cgroup:
-        again = shell(cgroup, MAKE.format(number, many), before=enter)
+        again = shell(cgroup, MAKE.format(number, many), before=enter, seconds=seconds)
         beside = shell(cgroup, MAKE.format(1, tmp_path), before=enter)
     assert again.returncode == 0, f"{again.stderr!r}\n{text}"
     assert beside.returncode == 9, f"{beside.stderr!r}\n{text}"
+    assert len(os.listdir(many)) == number
     assert not (tmp_path / "0").exists()

@@ -138,7 +138,9 @@ def joining(cgroup: Path, text: str, before: str = "") -> list[str]:
     return ["/bin/sh", "-c", join, "sh", str(cgroup), text]
 
 
-def shell(cgroup: Path, text: str, before: str = "") -> subprocess.CompletedProcess[bytes]:
+def shell(
+    cgroup: Path, text: str, before: str = "", seconds: float = 240
+) -> subprocess.CompletedProcess[bytes]:
     """Runs those words to their end."""
     words = joining(cgroup, text, before)
-    return subprocess.run(words, capture_output=True, timeout=240, check=False)
+    return subprocess.run(words, capture_output=True, timeout=seconds, check=False)
