@@ -23,7 +23,9 @@ def wait_for_runs(syscall: Syscall | None = None) -> None:
     Programs of tracepoints and functions run in a read-side section of RCU. membarrier(2) with
     MEMBARRIER_CMD_GLOBAL waits for a grace period, which ends after all of them
     (kernel/sched/membarrier.c); it gives EINVAL where CPUs run without a tick (nohz_full),
-    and there a visit to each CPU does the same for programs that run with preemption off.
+    and there a visit to each CPU does the same for programs that run with preemption off. With
+    one CPU online it waits for nothing, which is right for those alone: a run that a preemptible
+    kernel has preempted there may go on.
     """
     if syscall is None:
         syscall = ctypes.CDLL(None, use_errno=True).syscall
