@@ -40,11 +40,13 @@ if not process:
         words.bind('\\0peers')
         child.send(b'bound')
         assert words.recv(5) == b'words'
+        child.send(b'heard')
     signal.pause()
 accepted = server.accept()[0]
 assert accepted.recv(5) == b'ready' and parent.recv(5) == b'bound'
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as words:
     words.sendto(b'words', '\\0peers')
+assert parent.recv(5) == b'heard'
 os.kill(process, signal.SIGSTOP)
 os.waitpid(process, os.WUNTRACED)
 os.kill(process, 0)
