@@ -116,7 +116,7 @@ class Stage:
         self.wall = 1_800_000_000.0
         self.full = ""
         self.left_out: dict[str, str] = {}
-        self.bounds: StoreBounds | None = None
+        self.bounds = StoreBounds(node_sightings=100_000)  # all that is reported is of one node
         self.store: AsyncStore
         self.publisher: Publisher
         self.told: list[frozenset[str] | None] = []
