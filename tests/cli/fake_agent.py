@@ -164,7 +164,7 @@ def fake_agent(folder: Path) -> Iterator[FakeAgent]:
 
 
 async def _counting(path: str) -> None:
-    """Serve one capture that sees one call more each 10 ms of the machine's uptime, for ever."""
+    """Serve one capture that sees one call more each half second of the machine's uptime, 300 in all."""
     loop = asyncio.get_running_loop()
 
     class Servicer(agent_pb2_grpc.AgentServicer):
@@ -176,7 +176,7 @@ async def _counting(path: str) -> None:
             begun = float(resumed.read_text())
             over = request.HasField("duration")
             while True:
-                count = min(300, 1 + int((loop.time() - begun) * 100))
+                count = min(300, 1 + int((loop.time() - begun) * 2))
                 yield snapshot(observation(range(count), ended=over), final=over)
                 if over:
                     return
