@@ -15,13 +15,10 @@ from typing import Final
 from recorder.model.access import (
     Capability,
     File,
-    FileKind,
     FileRight,
     Peer,
     Ptrace,
-    PtraceRight,
     Signal,
-    SignalRight,
     Socket,
     SocketRight,
     Subject,
@@ -30,9 +27,10 @@ from recorder.model.access import (
 from recorder.model.accesses import Accesses, AccessKey, Seen
 from recorder.model.kernel_names import CAPABILITIES, FAMILIES, SIGNALS, SOCKET_TYPES
 from recorder.profiles.apparmor_pattern import NotAPatternError, patterns
-from recorder.profiles.apparmor_rules import permissions_of
+from recorder.profiles.apparmor_rules import apparmor_name, permissions_of
 from recorder.profiles.apparmor_source import ProfileSource
 from recorder.profiles.apparmor_statements import words
+from recorder.profiles.apparmor_words import PTRACE_RIGHTS, SIGNAL_RIGHTS, SOCKET_RIGHTS
 from recorder.profiles.glob import Glob
 from recorder.profiles.path_tree import NOTHING, Permission, united
 
@@ -54,25 +52,8 @@ _LETTERS: Final = {
 }
 _CHANGING: Final = frozenset("pPcCuU")
 _ALL_FILES: Final = "/{**,}"
-_SOCKET: Final = {
-    "create": SocketRight.CREATE,
-    "bind": SocketRight.BIND,
-    "listen": SocketRight.LISTEN,
-    "accept": SocketRight.ACCEPT,
-    "connect": SocketRight.CONNECT,
-    "send": SocketRight.SEND,
-    "receive": SocketRight.RECEIVE,
-}
-_IGNORED: Final = frozenset(
-    {"getattr", "setattr", "getopt", "setopt", "shutdown"}
-)  # no right is kept of them
-_SIGNAL: Final = {"send": SignalRight.SEND, "receive": SignalRight.RECEIVE}
-_PTRACE: Final = {
-    "read": PtraceRight.READ,
-    "trace": PtraceRight.TRACE,
-    "readby": PtraceRight.READ_BY,
-    "tracedby": PtraceRight.TRACED_BY,
-}
+# no right is kept of them
+_IGNORED: Final = frozenset({"getattr", "setattr", "getopt", "setopt", "shutdown"})
 _NUMBERS: Final[Mapping[str, int]] = {
     **{name: number for number, name in enumerate(SIGNALS) if name},
     "exists": 0,
@@ -138,7 +119,7 @@ class _Rules:
         found = 0
         match subject:
             case File():
-                there = self.files.of(_name(subject))
+                there = self.files.of(apparmor_name(subject.path, subject.kind))
                 for right in _FILE_RIGHTS:
                     needed = permissions_of(right)
                     # a link is of two names, of which a rule for one does not tell
@@ -163,11 +144,6 @@ class _Rules:
     def _network(self, family: str, kind: str) -> bool:
         asked = {("", ""), (family, ""), ("", kind), (family, kind)}
         return bool(family and kind and asked & self.networks)
-
-
-def _name(file: File) -> bytes:
-    folder = file.kind == FileKind.FOLDER and not file.path.endswith(b"/")
-    return file.path + b"/" * folder
 
 
 def _ends(rules: Iterable[_Ends], rights: int, what: int | str, peer: Peer) -> int:
@@ -202,7 +178,7 @@ class Allowance:
 
     def changes(self, file: File) -> bool:
         """Return whether a rule has the file executed under another profile, or under none."""
-        return bool(self._allowed.changes.of(_name(file)))
+        return bool(self._allowed.changes.of(apparmor_name(file.path, file.kind)))
 
     def _add(self, rule: tuple[str, ...]) -> None:
         rules = self._allowed
@@ -261,13 +237,14 @@ class Allowance:
                 raise _NotJudgedError
 
     def _unix(self, rules: _Rules, rule: tuple[str, ...]) -> None:
-        rules.unix.append(self._both(rule, {**_SOCKET, **dict.fromkeys(_IGNORED, SocketRight(0))}, "type"))
+        table = {**SOCKET_RIGHTS, **dict.fromkeys(_IGNORED, SocketRight(0))}
+        rules.unix.append(self._both(rule, table, "type"))
 
     def _signal(self, rules: _Rules, rule: tuple[str, ...]) -> None:
-        rules.signals.append(self._both(rule, _SIGNAL, "set"))
+        rules.signals.append(self._both(rule, SIGNAL_RIGHTS, "set"))
 
     def _ptrace(self, rules: _Rules, rule: tuple[str, ...]) -> None:
-        rules.ptraces.append(self._both(rule, _PTRACE, ""))
+        rules.ptraces.append(self._both(rule, PTRACE_RIGHTS, ""))
 
     def _both(self, rule: tuple[str, ...], table: Mapping[str, int], only: str) -> _Ends:
         """Read `[ACCESS] [ONLY=...] [peer=LABEL]`; anything else is not judged."""

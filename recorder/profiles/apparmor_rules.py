@@ -46,7 +46,15 @@ from recorder.profiles.path_tree import (
     united,
 )
 
-__all__ = ["AppArmorRules", "LinkRule", "NetworkRule", "UsedAccesses", "apparmor_rules", "permissions_of"]
+__all__ = [
+    "AppArmorRules",
+    "LinkRule",
+    "NetworkRule",
+    "UsedAccesses",
+    "apparmor_name",
+    "apparmor_rules",
+    "permissions_of",
+]
 
 # apparmor_parser refuses a profile with a rule for them: the first it never had, the second was removed
 _NO_TYPES: Final = frozenset({"dccp"})
@@ -125,6 +133,11 @@ class AppArmorRules:
     def empty(self) -> bool:
         """Whether nothing would be allowed."""
         return not (self.paths or self.networks or self.capabilities or self.unix or self.mounts)
+
+
+def apparmor_name(path: bytes, kind: int) -> bytes:
+    """Return what AppArmor calls a file of a kind (FileKind): names of folders end with a slash."""
+    return path + b"/" if kind == FileKind.FOLDER and not path.endswith(b"/") else path
 
 
 @lru_cache(maxsize=8192)  # a flag's operations are slow, and thousands of files have few different rights
@@ -253,9 +266,7 @@ class _Paths:
                 yield UsedPath(path, permissions, life, self._sources[path])
 
     def _name(self, path: bytes, kind: int) -> bytes:
-        """AppArmor's names of folders end with a slash."""
-        name = generalised(path).text
-        return name + b"/" if kind == FileKind.FOLDER and not name.endswith(b"/") else name
+        return apparmor_name(generalised(path).text, kind)
 
     def _put(self, path: bytes, permissions: Permission, source: int) -> None:
         self._permissions[path] = united(self._permissions.get(path, NOTHING), permissions)

@@ -22,6 +22,7 @@ from recorder.model.access import (
 from recorder.model.kernel_names import MOUNT_FLAGS, SIGNALS, SOCKET_TYPES
 from recorder.model.secret import PLACEHOLDER, generalised
 from recorder.profiles.apparmor_rules import AppArmorRules
+from recorder.profiles.apparmor_words import SOCKET_RIGHTS
 from recorder.profiles.glob import STAR, Glob, Token
 from recorder.profiles.path_tree import PathRule, Permission
 
@@ -158,7 +159,8 @@ def _unix(rules: AppArmorRules) -> Iterator[str]:
         kind = f" type={kind}" if kind else ""
         lines.add(f"unix (create, getattr, setattr, getopt, setopt, shutdown){kind},")
         own, peer = _addresses(socket)
-        words = [word for right, word in _WORDS.items() if rights & right]
+        # the line before has `create`
+        words = [word for word, right in SOCKET_RIGHTS.items() if rights & right & ~SocketRight.CREATE]
         # apparmor_parser refuses a rule with a peer that has what has none
         alone = [word for word in words if word in _ALONE and peer]
         for some, ends in ((alone, own), ([word for word in words if word not in alone], own + peer)):
@@ -167,14 +169,6 @@ def _unix(rules: AppArmorRules) -> Iterator[str]:
     yield from sorted(lines)
 
 
-_WORDS: Final = {
-    SocketRight.BIND: "bind",
-    SocketRight.LISTEN: "listen",
-    SocketRight.ACCEPT: "accept",
-    SocketRight.CONNECT: "connect",
-    SocketRight.SEND: "send",
-    SocketRight.RECEIVE: "receive",
-}
 _ALONE: Final = frozenset({"bind", "listen"})
 
 

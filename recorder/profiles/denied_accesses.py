@@ -16,9 +16,7 @@ from recorder.model.access import (
     MountStep,
     Peer,
     Ptrace,
-    PtraceRight,
     Signal,
-    SignalRight,
     Socket,
     SocketRight,
     Subject,
@@ -30,6 +28,7 @@ from recorder.model.escape import escape
 from recorder.model.kernel_names import CAPABILITIES, FAMILIES, SOCKET_TYPES
 from recorder.model.record import Phase, Record
 from recorder.model.secret import generalised
+from recorder.profiles.apparmor_words import PTRACE_RIGHTS, SIGNAL_RIGHTS, SOCKET_RIGHTS
 
 __all__ = ["Denied", "denied_accesses", "profile_of"]
 
@@ -55,22 +54,6 @@ _FILE: Final[Mapping[str, FileRight]] = {
     "link": FileRight.LINK,
 }
 _WITH_ANOTHER: Final = frozenset({"open", "getattr"})  # granted with whatever else is
-_SOCKET: Final[Mapping[str, SocketRight]] = {
-    "create": SocketRight.CREATE,
-    "bind": SocketRight.BIND,
-    "listen": SocketRight.LISTEN,
-    "accept": SocketRight.ACCEPT,
-    "connect": SocketRight.CONNECT,
-    "send": SocketRight.SEND,
-    "receive": SocketRight.RECEIVE,
-}
-_SIGNAL: Final = {"send": SignalRight.SEND, "receive": SignalRight.RECEIVE}
-_PTRACE: Final = {
-    "read": PtraceRight.READ,
-    "trace": PtraceRight.TRACE,
-    "readby": PtraceRight.READ_BY,
-    "tracedby": PtraceRight.TRACED_BY,
-}
 _TYPES: Final = {name: number for number, name in SOCKET_TYPES.items()}
 
 
@@ -141,9 +124,9 @@ def _subject(denial: AppArmorDenial, profile: str) -> tuple[Subject, int]:
         case "net":
             found = _socket(denial)
         case "signal" if denial.signal is not None:
-            found = Signal(denial.signal, _peer(denial, profile)), _bits(denial, _SIGNAL)
+            found = Signal(denial.signal, _peer(denial, profile)), _bits(denial, SIGNAL_RIGHTS)
         case "ptrace":
-            found = Ptrace(_peer(denial, profile)), _bits(denial, _PTRACE)
+            found = Ptrace(_peer(denial, profile)), _bits(denial, PTRACE_RIGHTS)
         case "mount":
             found = _mount(denial), 0
         case _:
@@ -185,7 +168,7 @@ def _socket(denial: AppArmorDenial) -> tuple[Subject, int]:
     kind = _TYPES[denial.socket_type]
     rights = SocketRight(0)
     for word in _words(denial):
-        rights |= _SOCKET.get(word, SocketRight(0))
+        rights |= SOCKET_RIGHTS.get(word, SocketRight(0))
     if denial.family == "unix":
         return UnixSocket(kind), rights
     return Socket(FAMILIES.index(denial.family), kind, denial.protocol or 0), rights

@@ -86,10 +86,8 @@ class Lacking:
                     f"{shown(literal(key.subject.path))}: a rule has it executed under another profile, which"
                     " was not loaded"
                 )
-            if rights:
+            if rights or not seen.rights:
                 kept[key] = replace(seen, rights=rights)
-            elif not seen.rights:
-                kept[key] = seen
         return Accesses(kept)
 
     def rules(self) -> AppArmorRules:
